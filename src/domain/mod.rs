@@ -1,0 +1,31 @@
+//! The rules of IP address management, pure: no I/O, no clock, no randomness, no async.
+//!
+//! `decide` turns a command into events or a rejection; `apply` folds an event into the state and
+//! cannot fail. Everything else in this program carries these two functions' inputs and outputs.
+
+pub mod allocation;
+mod apply;
+mod authority;
+pub mod change;
+mod check;
+pub mod command;
+mod decide;
+pub mod digest;
+pub mod event;
+pub mod id;
+pub mod ipam;
+pub mod kind;
+pub mod organization;
+pub mod outcome;
+pub mod pool;
+pub mod quota;
+pub mod rejection;
+pub mod resource;
+pub mod scope;
+mod state;
+mod tags;
+pub mod time;
+
+pub use apply::{advance, apply_outcome};
+pub use decide::{Context, Decided, decide};
+pub use state::{Row, RowKey, State};

@@ -1,0 +1,8 @@
+//! Views: what people and programs ask about, each a fold of the log into RocksDB rows.
+//!
+//! A view can be thrown away and rebuilt. Its rows and its position are written in one batch into one
+//! column family without a write-ahead log: the log of events is its write-ahead log (design D11).
+//! Queries answer `at` a moment of the world, `as_of` what the ledger knew then (design D14).
+
+pub mod table;
+pub mod view;
