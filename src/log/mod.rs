@@ -21,6 +21,13 @@ pub trait Log: Send + Sync {
     /// When the log cannot be reached.
     fn partitions(&self) -> Result<u32, ReadError>;
 
+    /// Where the partition ends now: the offset that the next record gets. For "has it caught up" and for
+    /// replays that stop; never for deciding who writes.
+    ///
+    /// # Errors
+    /// When the log cannot be reached.
+    fn end(&self, partition: Partition) -> Result<Offset, ReadError>;
+
     /// A reader that starts at `from`. `from` may be the end of the log; beyond it is [`ReadError::AheadOfLog`].
     ///
     /// # Errors
