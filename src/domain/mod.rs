@@ -24,6 +24,8 @@ pub mod resource;
 pub mod scope;
 mod state;
 mod tags;
+#[cfg(test)]
+mod testing;
 pub mod time;
 
 pub use apply::{advance, apply_outcome};
