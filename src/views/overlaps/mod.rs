@@ -1,0 +1,6 @@
+//! Overlaps: who shares addresses with whom in one scope (design D26, reference §3.4).
+//!
+//! Pairs are computed when asked for and never stored. The rows live in the lineage view, next to the
+//! intervals that they point to.
+
+pub mod answers;
