@@ -4,6 +4,7 @@
 //! column family without a write-ahead log: the log of events is its write-ahead log (design D11).
 //! Queries answer `at` a moment of the world, `as_of` what the ledger knew then (design D14).
 
+pub mod answer;
 pub mod keys;
 pub mod lineage;
 pub mod overlaps;
