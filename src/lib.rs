@@ -2,6 +2,7 @@
 //! `api`/`cli` → `processor` (→ `domain`) → `log` → `views` → `api`/`cli`.
 
 pub mod address;
+pub mod api;
 pub mod domain;
 pub mod log;
 pub mod processor;

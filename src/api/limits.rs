@@ -1,0 +1,64 @@
+//! What a client may cost: one bound for everything that comes from outside, each with its unit.
+
+use std::time::Duration;
+
+/// The bounds of one server. The defaults suit one machine that serves people and programs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of one command.
+    pub body_bytes_max: usize,
+    /// Bytes of one batch of commands.
+    pub batch_bytes_max: usize,
+    /// Commands in one batch.
+    pub batch_commands_max: usize,
+    /// Time for a client to send its request line and headers.
+    pub header_time_max: Duration,
+    /// Time for a client to send its body.
+    pub body_time_max: Duration,
+    /// Time for a client to take some of an answer: who reads nothing for so long is cut off.
+    pub write_time_max: Duration,
+    /// Bytes of request line and headers.
+    pub header_bytes_max: usize,
+    /// Connections at a time; more wait to be accepted.
+    pub connections_max: usize,
+    /// Requests being answered at a time; more are refused.
+    pub requests_open_max: usize,
+    /// Time that a command waits for its outcome.
+    pub outcome_wait_max: Duration,
+    /// Time that a query waits for a revision, at most and when it does not say.
+    pub revision_wait_max: Duration,
+    pub revision_wait_default: Duration,
+    /// Rows of one page, at most and when the query does not say.
+    pub page_rows_max: usize,
+    pub page_rows_default: usize,
+    /// Clients of the event stream at a time.
+    pub stream_clients_max: usize,
+    /// Events read ahead for a client of the event stream that is slower than the log.
+    pub stream_events_max: usize,
+    /// Time for connections to finish after the server was told to stop.
+    pub stop_time_max: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes_max: 1 << 20,
+            batch_bytes_max: 8 << 20,
+            batch_commands_max: 1_000,
+            header_time_max: Duration::from_secs(10),
+            body_time_max: Duration::from_secs(30),
+            write_time_max: Duration::from_secs(30),
+            header_bytes_max: 64 << 10,
+            connections_max: 1_024,
+            requests_open_max: 512,
+            outcome_wait_max: Duration::from_secs(30),
+            revision_wait_max: Duration::from_secs(30),
+            revision_wait_default: Duration::from_secs(5),
+            page_rows_max: 1_000,
+            page_rows_default: 100,
+            stream_clients_max: 64,
+            stream_events_max: 256,
+            stop_time_max: Duration::from_secs(10),
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! HTTP: commands in, answers out.
+//!
+//! Nothing is decided or folded here: commands go to the processor, queries to the views, and the
+//! answers go back as JSON or as problem documents (RFC 9457). One table, [`routes::routes`], makes both the
+//! server and the OpenAPI document. There is no access control: whoever reaches the server can write,
+//! and a command's principal is what it claims.
+
+mod asked;
+mod body;
+mod commands;
+mod envelope;
+pub mod limits;
+pub mod metrics;
+mod node;
+mod openapi;
+mod parameters;
+mod problem;
+mod route;
+mod routes;
+pub mod server;
+mod serving;
+
+use std::fmt;
+use std::sync::Arc;
+
+pub use commands::{Accepted, BatchAnswer, REPEATED_HEADER};
+pub use envelope::CommandRequest;
+pub use problem::{PROBLEM_JSON, Problem};
+
+use crate::processor::submit::Submit;
+use limits::Limits;
+use metrics::Metrics;
+
+/// What the HTTP room needs of the others.
+#[derive(Clone)]
+pub struct Parts {
+    /// Where commands go; `None` where the ledger was opened read-only.
+    pub submit: Option<Arc<dyn Submit>>,
+    pub metrics: Arc<Metrics>,
+    /// Whether the node can answer: all views have caught up with what the log held at the start. Says why not.
+    pub ready: Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
+    pub limits: Limits,
+}
+
+impl fmt::Debug for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parts").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+/// A handle to all of it, one clone per request.
+#[derive(Clone, Debug)]
+pub struct Api(Arc<Parts>);
+
+impl Api {
+    fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    fn submit(&self) -> Result<&dyn Submit, Problem> {
+        self.0.submit.as_deref().ok_or_else(|| {
+            Problem::try_later("Unavailable", "the ledger was opened read-only and takes no commands", 60)
+        })
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        (self.0.ready)()
+    }
+}
+
+/// The router: to be served on a socket by [`server::serve`], or called in process.
+pub fn router(parts: Parts) -> axum::Router {
+    serving::router(&Api(Arc::new(parts)), routes::routes())
+}
+
+/// The OpenAPI document, as it is checked in under `schemas/`.
+pub fn openapi() -> String {
+    openapi::text(&routes::routes())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,53 @@
+//! Questions about the node itself: is it alive, can it answer, what has it counted, what does it serve.
+
+use axum::body::Body;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::asked::Asked;
+use super::problem::Problem;
+use super::route::Answering;
+use super::{Api, metrics};
+
+/// The state of the node.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Status {
+    pub status: String,
+    /// The version of the program.
+    pub version: String,
+}
+
+fn status(status: &str) -> Status {
+    Status { status: status.to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() }
+}
+
+/// `GET /healthz`: the process answers.
+pub fn health(_: Api, _: Asked, _: Body) -> Answering {
+    Box::pin(async { super::route::json(&status("alive")) })
+}
+
+/// `GET /readyz`: queries are answered from views that have caught up.
+pub fn ready(api: Api, _: Asked, _: Body) -> Answering {
+    Box::pin(async move {
+        match api.ready() {
+            Ok(()) => super::route::json(&status("ready")),
+            Err(why) => Err(Problem::try_later("NotReady", why, 1)),
+        }
+    })
+}
+
+/// `GET /metrics`
+pub fn metrics(api: Api, _: Asked, _: Body) -> Answering {
+    Box::pin(async move { Ok(typed(metrics::OPEN_METRICS, api.metrics().text())) })
+}
+
+/// `GET /openapi.json`
+pub fn openapi(_: Api, _: Asked, _: Body) -> Answering {
+    Box::pin(async { Ok(typed("application/json", super::openapi())) })
+}
+
+fn typed(media_type: &'static str, text: String) -> Response {
+    ([(header::CONTENT_TYPE, HeaderValue::from_static(media_type))], text).into_response()
+}

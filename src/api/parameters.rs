@@ -1,0 +1,77 @@
+//! The parameters that routes take, each described once.
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+use super::route::{Parameter, Place};
+use crate::address::Cidr;
+use crate::domain::id::{AllocationId, CommandId, IpamId, OrganizationId, PoolId, Region, Revision, ScopeId};
+use crate::domain::kind::ResourceKind;
+
+fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<T>()
+}
+
+macro_rules! parameters {
+    ($($(#[$required:ident])? $place:ident $const:ident $name:literal: $type:ty, $about:literal;)*) => {
+        $(pub static $const: Parameter = Parameter {
+            name: $name,
+            place: Place::$place,
+            required: required!($place $($required)?),
+            about: $about,
+            schema: schema::<$type>,
+        };)*
+    };
+}
+macro_rules! required {
+    (Path) => {
+        true
+    };
+    ($place:ident required) => {
+        true
+    };
+    ($place:ident) => {
+        false
+    };
+}
+
+/// An instant, a day, or a revision; as text.
+struct When;
+
+impl JsonSchema for When {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "When".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "examples": ["2019-03-01", "2019-03-01T12:00:00Z", "-3d", "rev:1234"] })
+    }
+}
+
+parameters! {
+    Path ORGANIZATION "organization": OrganizationId, "The organisation, or a lone account.";
+    Path IPAM "ipam": IpamId, "The IPAM.";
+    Path POOL "pool": PoolId, "The pool.";
+    Path ALLOCATION "allocation": AllocationId, "The allocation.";
+    Path COMMAND "command_id": CommandId, "The command.";
+
+    Header PREFER "Prefer": String, "`respond-async`: answer 202 as soon as the command cannot be lost, without waiting for its outcome.";
+
+    Query AT "at": When, "What was true in the world at this moment; now when absent. A bare date is the whole day, in UTC.";
+    Query AS_OF "as_of": When, "What the ledger knew at this moment; all it knows when absent. A bare date is its end, in UTC.";
+    Query AT_LEAST "at_least": Revision, "Answer from this revision or a later one; waits for it if need be.";
+    Query WAIT_SECONDS "wait_seconds": u8, "How long to wait for `at_least`, in seconds: at most 30, 5 when absent.";
+    Query LIMIT "limit": u16, "Rows of a page: 1 to 1,000, 100 when absent.";
+    Query AFTER "after": String, "The next page: what the page before gave as `next`.";
+    #[required] Query ADDRESS "address": std::net::IpAddr, "The address.";
+    #[required] Query CIDR "cidr": Cidr, "The block, or one address.";
+    Query SCOPE "scope": ScopeId, "In this scope only.";
+    Query KIND "kind": ResourceKind, "Of this kind only.";
+    Query REGION "region": Region, "Of this region only.";
+    Query FROM "from": When, "From this moment on.";
+    Query UNTIL "until": When, "Up to this moment, exclusive.";
+    Query NETMASK_LENGTH "netmask_length": u8, "The length of the block that is looked for; the pool's default when absent.";
+    #[required] Query STREAM_ORGANIZATION "organization": OrganizationId, "Whose events.";
+    Query FROM_REVISION "from_revision": Revision, "The first revision to send; 1 when absent. `Last-Event-ID` goes before it.";
+}

@@ -1,0 +1,89 @@
+//! From the route table to an axum router: every route is served through one function, which checks
+//! parameters, bounds the open requests, counts, and turns every failure into a problem document.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::RequestPartsExt as _;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Query, RawPathParams, Request};
+use axum::http::{Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodFilter, on};
+use tokio::sync::Semaphore;
+
+use super::Api;
+use super::asked::Asked;
+use super::problem::{Problem, nearest, shortened};
+use super::route::{Handler, Route, Verb};
+
+/// The router of these routes.
+pub fn router(api: &Api, routes: Vec<Route>) -> Router {
+    let open = Arc::new(Semaphore::new(api.limits().requests_open_max));
+    let paths: Arc<[&'static str]> = routes.iter().map(|route| route.path).collect();
+    let mut router = Router::new();
+    for route in routes {
+        let filter = match route.verb {
+            Verb::Get => MethodFilter::GET,
+            Verb::Post => MethodFilter::POST,
+        };
+        let (path, route, api, open) = (route.path, Arc::new(route), api.clone(), Arc::clone(&open));
+        let service = move |request: Request| serve(api.clone(), Arc::clone(&route), Arc::clone(&open), request);
+        router = router.route(path, on(filter, service));
+    }
+    router.method_not_allowed_fallback(method_not_allowed).fallback(move |uri: Uri| {
+        let paths = Arc::clone(&paths);
+        async move { no_such_path(&uri, &paths) }
+    })
+}
+
+async fn serve(api: Api, route: Arc<Route>, open: Arc<Semaphore>, request: Request) -> Response {
+    let begun = Instant::now();
+    let answer = match open.try_acquire() {
+        Ok(_permit) => answer(&api, &route, request).await.unwrap_or_else(Problem::into_response),
+        Err(_) => Problem::try_later("Overloaded", "too many requests are open; try again", 1).into_response(),
+    };
+    api.metrics().request(route.operation, answer.status().as_u16(), begun.elapsed().as_secs_f64());
+    answer
+}
+
+async fn answer(api: &Api, route: &Route, request: Request) -> Result<Response, Problem> {
+    let (mut parts, body) = request.into_parts();
+    let path = parts
+        .extract::<RawPathParams>()
+        .await
+        .map_err(|error| Problem::malformed(format!("the path: {error}")))?
+        .iter()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect::<BTreeMap<_, _>>();
+    let Query(query) = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri)
+        .map_err(|error| Problem::malformed(format!("the query: {error}")))?;
+    let asked = Asked::new(&route.parameters, path, query, parts.headers)?;
+    match &route.handler {
+        Handler::Call(call) => call(api.clone(), asked, body).await,
+        Handler::Query(query) => {
+            let (query, api) = (Arc::clone(query), api.clone());
+            tokio::task::spawn_blocking(move || query(&api, &asked)).await.unwrap_or_else(|error| {
+                tracing::error!(%error, "a query ended without an answer");
+                Err(Problem::internal("the query ended without an answer; the server's log says why"))
+            })
+        }
+    }
+}
+
+fn no_such_path(uri: &Uri, paths: &[&'static str]) -> Response {
+    let path = uri.path();
+    let problem = Problem::not_found("NoSuchPath", format!("there is nothing at {}", shortened(path)));
+    match nearest(path, paths.iter().copied()) {
+        Some(near) => problem.try_instead("nearest", near),
+        None => problem.try_instead("document", "/openapi.json"),
+    }
+    .into_response()
+}
+
+async fn method_not_allowed(method: Method, _: Body) -> Response {
+    let detail = format!("{} is not for this path", shortened(method.as_str()));
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", detail).into_response()
+}

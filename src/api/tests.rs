@@ -1,0 +1,235 @@
+//! The HTTP room by itself: what it refuses before anything is decided, and how it passes on what was.
+
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, StatusCode, header};
+use http_body_util::BodyExt as _;
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+
+use super::limits::Limits;
+use super::metrics::Metrics;
+use super::route::Place;
+use super::*;
+use crate::domain::id::OrganizationId;
+use crate::processor::submit::{Answer, Answering, SubmitError};
+
+/// Answers with what it was told to, and keeps what it was handed.
+#[derive(Default)]
+struct Told {
+    answers: Mutex<Vec<Result<Answer, SubmitError>>>,
+    handed: Mutex<Vec<Vec<u8>>>,
+}
+
+impl Submit for Told {
+    fn submit(&self, _: &OrganizationId, command: Vec<u8>) -> Answering {
+        self.handed.lock().expect("one thread").push(command);
+        let answer = self.answers.lock().expect("one thread").pop();
+        Box::pin(async { answer.unwrap_or_else(|| Err(SubmitError::Unavailable("not told".to_owned()))) })
+    }
+
+    fn submit_async(
+        &self,
+        _: &OrganizationId,
+        command: Vec<u8>,
+    ) -> std::pin::Pin<Box<dyn Future<Output = Result<(), SubmitError>> + Send>> {
+        self.handed.lock().expect("one thread").push(command);
+        Box::pin(async { Ok(()) })
+    }
+}
+
+fn served(told: &Arc<Told>) -> Router {
+    router(Parts {
+        submit: Some(Arc::clone(told) as Arc<dyn Submit>),
+        metrics: Metrics::new(prometheus_client::registry::Registry::default()),
+        ready: Arc::new(|| Err("the view `pools` is 7 records behind".to_owned())),
+        limits: Limits::default(),
+    })
+}
+
+async fn ask(router: &Router, request: Request<Body>) -> (StatusCode, axum::http::HeaderMap, Value) {
+    let response = router.clone().oneshot(request).await.expect("infallible");
+    let (parts, body) = response.into_parts();
+    let bytes = body.collect().await.expect("a body").to_bytes();
+    (parts.status, parts.headers, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+}
+
+fn post(path: &str, body: impl Into<Body>) -> Request<Body> {
+    let request = Request::post(path).header(header::CONTENT_TYPE, "application/json");
+    request.body(body.into()).expect("a request")
+}
+
+const COMMANDS: &str = "/v1/organizations/o-example/commands";
+const ID: &str = "00000000-0000-0000-0000-000000000007";
+
+fn command() -> String {
+    json!({"command_id": ID, "principal": {"account": "111111111111"}, "type": "AddAccount",
+        "payload": {"account": "222222222222"}})
+    .to_string()
+}
+
+fn outcome(decision: &Value) -> Answer {
+    let outcome = json!({"schema": 1, "organization": "o-example", "revision": 3, "command_id": ID, "type": "AddAccount",
+        "digest": "0".repeat(64), "principal": {"account": "111111111111", "proof": "none"},
+        "decided_at": "2026-01-01T00:00:00.000000Z", "decision": decision});
+    let value = serde_json::to_vec(&outcome).expect("JSON").into();
+    Answer { partition: crate::log::record::Partition(0), value, repeated: false }
+}
+
+#[tokio::test]
+async fn bad_requests_are_answered_with_problems_that_teach() {
+    let router = served(&Arc::default());
+    let unread =
+        |method: &str, path: &str| Request::builder().method(method).uri(path).body(Body::empty()).expect("a request");
+    let plain = |body: &str| Request::post(COMMANDS).body(Body::from(body.to_owned())).expect("a request");
+    for (what, request, status, code, says) in [
+        ("no such path", unread("GET", "/v2/pools"), 404, "NoSuchPath", "there is nothing at /v2/pools"),
+        ("wrong method", unread("DELETE", "/healthz"), 405, "MethodNotAllowed", "DELETE is not for this path"),
+        ("unknown parameter", unread("GET", "/healthz?as_of=x"), 400, "UnknownParameter", "no parameter `as_of`"),
+        (
+            "bad organisation",
+            post("/v1/organizations/O!/commands", command()),
+            400,
+            "InvalidParameterValue",
+            "organisation id",
+        ),
+        ("bad escape", unread("POST", "/v1/organizations/%ff/commands"), 400, "MalformedRequest", "UTF-8"),
+        ("form", plain("a=b"), 415, "UnsupportedMediaType", "no Content-Type"),
+        ("not JSON", post(COMMANDS, "hello"), 400, "MalformedRequest", "not a JSON object"),
+        ("invalid UTF-8", post(COMMANDS, vec![b'{', b'"', 0xff]), 400, "MalformedRequest", "not UTF-8"),
+        ("10 MiB", post(COMMANDS, vec![b' '; 10 << 20]), 413, "BodyTooLarge", "1048576 bytes"),
+        (
+            "not an array",
+            post("/v1/organizations/o-example/commands:batch", "{}"),
+            400,
+            "MalformedRequest",
+            "JSON array",
+        ),
+        (
+            "too many",
+            post("/v1/organizations/o-example/commands:batch", format!("[{}0]", "0,".repeat(1_000))),
+            413,
+            "BatchTooLarge",
+            "at most 1000 commands",
+        ),
+        ("not ready", unread("GET", "/readyz"), 503, "NotReady", "7 records behind"),
+    ] {
+        let (got, headers, body) = ask(&router, request).await;
+        assert_eq!((got.as_u16(), body["code"].as_str()), (status, Some(code)), "{what}: {body}");
+        assert!(body["detail"].as_str().is_some_and(|detail| detail.contains(says)), "{what}: {body}");
+        assert_eq!(headers[header::CONTENT_TYPE], PROBLEM_JSON, "{what}");
+        assert_eq!(body["status"], status, "{what}");
+        assert_eq!(body["type"], format!("urn:ipam-ledger:problem:{code}"), "{what}");
+        if status == 405 {
+            assert_eq!(headers[header::ALLOW], "GET,HEAD");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_lies_about_its_length_is_still_bounded() {
+    let router = served(&Arc::default());
+    let endless = futures_util::stream::repeat_with(|| Ok::<_, std::io::Error>(vec![b' '; 64 << 10]));
+    let (status, _, body) = ask(&router, post(COMMANDS, Body::from_stream(endless))).await;
+    assert_eq!((status.as_u16(), &body["code"]), (413, &json!("BodyTooLarge")));
+
+    let torn = futures_util::stream::iter([Ok(vec![b'{']), Err(std::io::Error::other("connection reset"))]);
+    let (status, _, body) = ask(&router, post(COMMANDS, Body::from_stream(torn))).await;
+    assert_eq!((status.as_u16(), &body["code"]), (400, &json!("MalformedRequest")));
+}
+
+#[tokio::test]
+async fn outcomes_are_passed_on_as_recorded() {
+    let told = Arc::new(Told::default());
+    let router = served(&told);
+    let accepted = outcome(&json!({"accepted": []}));
+    told.answers.lock().expect("one thread").push(Ok(Answer { repeated: true, ..accepted.clone() }));
+    let (status, headers, body) = ask(&router, post(COMMANDS, command())).await;
+    assert_eq!(status, 200);
+    assert_eq!(headers[REPEATED_HEADER], "true");
+    assert_eq!(serde_json::from_slice::<Value>(&accepted.value).expect("JSON"), body);
+    let handed: Value = serde_json::from_slice(&told.handed.lock().expect("one thread")[0]).expect("JSON");
+    assert_eq!(handed["organization"], "o-example");
+
+    let rejection = json!({"code": "AccountExists", "rule": "INV-O1", "message": "it is a member"});
+    let rejected = outcome(&json!({"rejected": rejection}));
+    told.answers.lock().expect("one thread").push(Ok(rejected.clone()));
+    let (status, headers, body) = ask(&router, post(COMMANDS, command())).await;
+    assert_eq!((status.as_u16(), headers[header::CONTENT_TYPE].as_bytes()), (422, PROBLEM_JSON.as_bytes()));
+    assert_eq!((&body["code"], &body["rule"]), (&json!("AccountExists"), &json!("INV-O1")));
+    assert_eq!(body["outcome"], serde_json::from_slice::<Value>(&rejected.value).expect("JSON"));
+}
+
+#[tokio::test]
+async fn no_outcome_is_never_called_a_failure() {
+    let told = Arc::new(Told::default());
+    let router = served(&told);
+    for (error, status, code) in [
+        (SubmitError::Unknown("the log was lost".to_owned()), 504, "OutcomeUnknown"),
+        (SubmitError::Unavailable("no leader".to_owned()), 503, "Unavailable"),
+        (SubmitError::Undecodable("no type".to_owned()), 400, "MalformedRequest"),
+    ] {
+        told.answers.lock().expect("one thread").push(Err(error));
+        let (got, headers, body) = ask(&router, post(COMMANDS, command())).await;
+        assert_eq!((got.as_u16(), &body["code"], &body["values"]["command_id"]), (status, &json!(code), &json!(ID)));
+        assert_eq!(headers.contains_key(header::RETRY_AFTER), status == 503);
+        assert!(!body["detail"].as_str().expect("a text").contains("failed"));
+    }
+}
+
+#[tokio::test]
+async fn respond_async_hands_over_and_says_where_to_ask() {
+    let told = Arc::new(Told::default());
+    let mut request = post(COMMANDS, command());
+    request.headers_mut().insert("prefer", "wait=1, Respond-Async".parse().expect("a header"));
+    let (status, headers, body) = ask(&served(&told), request).await;
+    let location = format!("/v1/organizations/o-example/outcomes/{ID}");
+    assert_eq!((status.as_u16(), headers[header::LOCATION].as_bytes()), (202, location.as_bytes()));
+    assert_eq!(body["outcome"], location);
+    assert_eq!(told.handed.lock().expect("one thread").len(), 1);
+}
+
+#[tokio::test]
+async fn a_batch_answers_each_in_order_and_one_bad_command_spoils_no_other() {
+    let told = Arc::new(Told::default());
+    let rejected = json!({"rejected": {"code": "AccountExists", "rule": "INV-O1", "message": "it is a member"}});
+    *told.answers.lock().expect("one thread") = vec![Ok(outcome(&rejected)), Ok(outcome(&json!({"accepted": []})))];
+    let body = format!("[{},{{}},{}]", command(), command());
+    let (status, _, answers) = ask(&served(&told), post("/v1/organizations/o-example/commands:batch", body)).await;
+    assert_eq!(status, 200);
+    let statuses: Vec<_> = answers.as_array().expect("an array").iter().map(|one| one["status"].as_u64()).collect();
+    assert_eq!(statuses, [Some(200), Some(400), Some(422)], "{answers}");
+    assert_eq!(answers[2]["problem"]["outcome"]["revision"], 3);
+}
+
+#[test]
+fn the_table_describes_each_path_parameter_and_names_each_operation_once() {
+    let mut operations = std::collections::BTreeSet::new();
+    for route in routes::routes() {
+        let named: Vec<_> = route.path.split(['{', '}']).skip(1).step_by(2).collect();
+        let described: Vec<_> =
+            route.parameters.iter().filter(|one| one.place == Place::Path).map(|one| one.name).collect();
+        assert_eq!(named, described, "{route:?}");
+        assert!(operations.insert(route.operation), "{route:?}");
+        assert!(!route.answers.is_empty(), "{route:?}");
+    }
+}
+
+/// Each operation of the document is served: asked for with nonsense, it answers with something other
+/// than "no such path" or "not for this path".
+#[tokio::test]
+async fn every_operation_of_the_document_is_served() {
+    let router = served(&Arc::default());
+    let document: Value = serde_json::from_str(&openapi()).expect("JSON");
+    for (path, operations) in document["paths"].as_object().expect("an object") {
+        for verb in operations.as_object().expect("an object").keys() {
+            let method = verb.to_uppercase();
+            let uri = path.replace('{', "").replace('}', "");
+            let request = Request::builder().method(method.as_str()).uri(uri).body(Body::empty()).expect("a request");
+            let (_, _, body) = ask(&router, request).await;
+            assert!(body["code"] != "NoSuchPath" && body["code"] != "MethodNotAllowed", "{verb} {path}: {body}");
+        }
+    }
+}
