@@ -6,12 +6,18 @@
 //! block, and belong on threads of their own.
 
 pub mod admission;
+pub mod embedded;
 pub mod record;
+pub mod simulated;
 pub mod wire;
 
 use std::time::Duration;
 
 use record::{NewRecord, Offset, Partition, Record, SourceOffset};
+
+/// The most bytes that a record's value may have. Below Kafka's default limit for a batch of one record
+/// (`max.message.bytes`, 1,048,588), which counts key and headers too.
+pub const RECORD_BYTES_MAX: usize = 1_000_000;
 
 /// The events log: the truth.
 pub trait Log: Send + Sync {

@@ -1,0 +1,226 @@
+//! The directory of an embedded log: what lies in it, who has it open, and every way in which opening it can
+//! fail, each with what to do.
+//!
+//! `FORMAT` says the version and the number of partitions, `records/` is the RocksDB store, whose lock keeps
+//! a second process out, and `OWNER` names the process that has it open, for the message only.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use rocksdb::{DB, DBCompressionType, DBRecoveryMode, ErrorKind, Options};
+
+use super::wal;
+
+/// The version of the directory's format that this program writes and reads.
+pub const FORMAT_VERSION: u32 = 1;
+
+const FORMAT: &str = "FORMAT";
+const FORMAT_NEW: &str = "FORMAT.new";
+const OWNER: &str = "OWNER";
+const RECORDS: &str = "records";
+const MAGIC: &str = "ipam embedded log";
+/// How often a read-only open is tried while the writer replaces files under it.
+const READ_ONLY_ATTEMPTS_MAX: usize = 5;
+
+/// Why a log's directory cannot be opened. Every message says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error(
+        "the log in {} has format version {found}; this program reads version {FORMAT_VERSION}: run the program that \
+         wrote it, or choose another directory", .directory.display()
+    )]
+    OtherVersion { directory: PathBuf, found: String },
+    #[error(
+        "the log in {} has {found} partitions, not {asked}: their number is fixed for ever; ask for {found}, or choose \
+         another directory", .directory.display()
+    )]
+    OtherPartitions { directory: PathBuf, found: u32, asked: u32 },
+    #[error("the log in {} is in use by {owner}: stop it first, or send commands to it", .directory.display())]
+    InUse { directory: PathBuf, owner: String },
+    #[error(
+        "{} cannot be written ({reason}): give this user write permission on it, or choose another directory",
+        .directory.display()
+    )]
+    NotWritable { directory: PathBuf, reason: String },
+    #[error("the disk that holds {} is full: free some space on it, then start again", .directory.display())]
+    DiskFull { directory: PathBuf },
+    #[error(
+        "{} holds other files and no log: choose an empty or a new directory for the log", .directory.display()
+    )]
+    NotALog { directory: PathBuf },
+    #[error("there is no log in {}: check the directory's name", .directory.display())]
+    Missing { directory: PathBuf },
+    #[error(
+        "the log in {} is damaged: {detail}. Nothing was changed. Keep a copy of the directory, check the disk, and \
+         restore the directory from a backup", .directory.display()
+    )]
+    Damaged { directory: PathBuf, detail: String },
+    #[error("the log in {} cannot be opened: {detail}", .directory.display())]
+    Failed { directory: PathBuf, detail: String },
+}
+
+/// An opened store.
+pub(super) struct Opened {
+    pub(super) db: DB,
+    pub(super) ends: Vec<u64>,
+    pub(super) claim: Claim,
+}
+
+/// Says in the directory who has it open; withdrawn on drop.
+#[derive(Debug)]
+pub(super) struct Claim(Option<PathBuf>);
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if let Some(path) = &self.0 {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+pub(super) fn open(directory: &Path, partitions: u32) -> Result<Opened, OpenError> {
+    fs::create_dir_all(directory).map_err(|error| from_io(directory, &error))?;
+    let known = read_format(directory)?;
+    if let Some(found) = known.filter(|&found| found != partitions) {
+        return Err(OpenError::OtherPartitions { directory: directory.into(), found, asked: partitions });
+    }
+    if known.is_none() && !may_begin_in(directory)? {
+        return Err(OpenError::NotALog { directory: directory.into() });
+    }
+    let records = directory.join(RECORDS);
+    let mut options = store_options();
+    // A store that has gone missing is not replaced by an empty one.
+    options.create_if_missing(known.is_none());
+    wal::check(&records).map_err(|detail| OpenError::Damaged { directory: directory.into(), detail })?;
+    let db = DB::open(&options, &records).map_err(|error| from_store(directory, &error))?;
+    let claim = claim(directory)?;
+    let ends =
+        super::ends(&db, partitions).map_err(|detail| OpenError::Damaged { directory: directory.into(), detail })?;
+    if known.is_none() {
+        if ends.iter().any(|&end| end > 0) {
+            let detail = format!("it has records, but its file {FORMAT} is gone");
+            return Err(OpenError::Damaged { directory: directory.into(), detail });
+        }
+        write_format(directory, partitions).map_err(|error| from_io(directory, &error))?;
+    }
+    Ok(Opened { db, ends, claim })
+}
+
+pub(super) fn open_read_only(directory: &Path) -> Result<Opened, OpenError> {
+    let Some(partitions) = read_format(directory)? else {
+        return Err(OpenError::Missing { directory: directory.into() });
+    };
+    let records = directory.join(RECORDS);
+    let mut attempt = 0;
+    let db = loop {
+        attempt += 1;
+        match DB::open_for_read_only(&store_options(), &records, false) {
+            Ok(db) => break db,
+            // The process that writes the log may have just replaced a file that was to be opened.
+            Err(error) if error.kind() == ErrorKind::IOError && attempt < READ_ONLY_ATTEMPTS_MAX => {}
+            Err(error) => return Err(from_store(directory, &error)),
+        }
+    };
+    let ends =
+        super::ends(&db, partitions).map_err(|detail| OpenError::Damaged { directory: directory.into(), detail })?;
+    Ok(Opened { db, ends, claim: Claim(None) })
+}
+
+fn store_options() -> Options {
+    let mut options = Options::default();
+    // The default mode opens without an error after a flipped bit and drops everything behind it. This one drops
+    // a tail that was cut short and reports everything else.
+    options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
+    options.set_paranoid_checks(true);
+    options.set_compression_type(DBCompressionType::Lz4);
+    options.set_write_buffer_size(64 << 20);
+    options.set_max_open_files(512);
+    options.set_keep_log_file_num(4);
+    options.set_max_log_file_size(4 << 20);
+    options
+}
+
+/// The number of partitions; `None` when there is no log here yet.
+fn read_format(directory: &Path) -> Result<Option<u32>, OpenError> {
+    let text = match fs::read(directory.join(FORMAT)) {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(from_io(directory, &error)),
+    };
+    let mut lines = text.lines();
+    let (magic, version, partitions) = (lines.next(), lines.next(), lines.next());
+    let damaged = || OpenError::Damaged {
+        directory: directory.into(),
+        detail: format!("its file {FORMAT} cannot be understood"),
+    };
+    if magic != Some(MAGIC) {
+        return Err(damaged());
+    }
+    let version = version.and_then(|line| line.strip_prefix("version ")).ok_or_else(damaged)?;
+    if version != FORMAT_VERSION.to_string() {
+        return Err(OpenError::OtherVersion { directory: directory.into(), found: version.to_owned() });
+    }
+    let partitions = partitions.and_then(|line| line.strip_prefix("partitions ")).ok_or_else(damaged)?;
+    partitions.parse().map(Some).map_err(|_| damaged())
+}
+
+fn write_format(directory: &Path, partitions: u32) -> io::Result<()> {
+    let new = directory.join(FORMAT_NEW);
+    let mut file = File::create(&new)?;
+    write!(file, "{MAGIC}\nversion {FORMAT_VERSION}\npartitions {partitions}\n")?;
+    file.sync_all()?;
+    fs::rename(&new, directory.join(FORMAT))?;
+    File::open(directory)?.sync_all()
+}
+
+/// Whether a new log may begin here: nothing is there but what a first start that crashed leaves.
+fn may_begin_in(directory: &Path) -> Result<bool, OpenError> {
+    for entry in fs::read_dir(directory).map_err(|error| from_io(directory, &error))? {
+        let name = entry.map_err(|error| from_io(directory, &error))?.file_name();
+        if ![FORMAT_NEW, OWNER, RECORDS].iter().any(|ours| name == *ours) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn claim(directory: &Path) -> Result<Claim, OpenError> {
+    let path = directory.join(OWNER);
+    fs::write(&path, std::process::id().to_string()).map_err(|error| from_io(directory, &error))?;
+    Ok(Claim(Some(path)))
+}
+
+fn from_io(directory: &Path, error: &io::Error) -> OpenError {
+    let directory = directory.to_owned();
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => OpenError::DiskFull { directory },
+        io::ErrorKind::PermissionDenied
+        | io::ErrorKind::ReadOnlyFilesystem
+        | io::ErrorKind::NotADirectory
+        | io::ErrorKind::AlreadyExists => OpenError::NotWritable { directory, reason: error.to_string() },
+        _ => OpenError::Failed { directory, detail: error.to_string() },
+    }
+}
+
+fn from_store(directory: &Path, error: &rocksdb::Error) -> OpenError {
+    let text = error.to_string();
+    // RocksDB gives operating system errors as text only.
+    let says = |what: &str| text.contains(what);
+    let directory = directory.to_owned();
+    if says("lock hold by current process") || says("While lock file") {
+        let owner = match fs::read_to_string(directory.join(OWNER)) {
+            Ok(id) => format!("process {id}"),
+            Err(_) => "another process".to_owned(),
+        };
+        OpenError::InUse { directory, owner }
+    } else if says("No space left") || says("quota exceeded") {
+        OpenError::DiskFull { directory }
+    } else if says("Permission denied") || says("Read-only file system") || says("Operation not permitted") {
+        OpenError::NotWritable { directory, reason: text }
+    } else if error.kind() == ErrorKind::Corruption || says("does not exist") || says("No such file") {
+        OpenError::Damaged { directory, detail: text }
+    } else {
+        OpenError::Failed { directory, detail: text }
+    }
+}
