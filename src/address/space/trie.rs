@@ -62,7 +62,7 @@ impl<A: Bits> Trie<A> {
         let seen = node.seen();
         self.mark(&place, None, seen);
         self.held_count -= 1;
-        self.held = self.held - size(block);
+        self.held -= size(block);
         Some(holder)
     }
 
@@ -164,7 +164,7 @@ impl<A: Bits> Trie<A> {
         let (block, was_blocked) = (node.block(), node.is_blocked());
         let now_blocked = holder.is_some() || seen > 0;
         if !was_blocked && now_blocked && !place.covered {
-            self.free = self.free - self.free_under(place.index);
+            self.free -= self.free_under(place.index);
         }
         self.nodes.get_mut(place.index).mark(holder, seen);
         if was_blocked && !now_blocked {
