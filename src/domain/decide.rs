@@ -5,6 +5,7 @@ use super::check;
 use super::command::{Command, CommandBody};
 use super::event::Event;
 use super::id::IdSeed;
+use super::precondition;
 use super::rejection::Rejection;
 use super::state::State;
 use super::time::Timestamp;
@@ -43,7 +44,7 @@ pub fn decide(state: &State, command: &Command, context: &Context) -> Decided {
     let ask = Ask { state, command, now: context.decided_at };
     check::header(&ask)?;
     authority::organization_exists(&ask)?;
-    authority::if_revision(&ask)?;
+    precondition::if_revision(&ask)?;
     match &command.body {
         CommandBody::CreateOrganization(body) => organization::create(&ask, body),
         CommandBody::AddAccount(body) => organization::add_account(&ask, body),

@@ -3,6 +3,8 @@
 //! An event says nothing about how it was decided. It names every object it touches by id, so that a
 //! reader needs the log alone. Events of one outcome happen together or not at all.
 
+use std::fmt;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -132,12 +134,15 @@ event!(
 );
 
 event!(
-    /// The account is the IPAM administrator, and every member account has the service-linked role.
+    /// The account is the IPAM administrator, and every member account (the management account is none) has
+    /// the service-linked role. If the account was delegated administrator through Organizations alone, that
+    /// title is part of this delegation from now on, and ends with it.
     AdminDelegated { account: AccountId }
 );
 
 event!(
-    /// The account is no administrator any more. IPAMs it owns see its own account alone.
+    /// The account is no administrator any more. IPAMs it owns see its own account alone; the
+    /// service-linked roles stay in the accounts that have them.
     AdminRevoked { account: AccountId }
 );
 
@@ -147,7 +152,8 @@ event!(
 );
 
 event!(
-    /// The account is no delegated administrator through Organizations any more.
+    /// The account is no delegated administrator through Organizations any more. If it owns an IPAM, it has
+    /// the service-linked role from now on, as any other owner.
     DelegatedAdministratorDeregistered { account: AccountId }
 );
 
@@ -158,7 +164,8 @@ event!(
 
 event!(
     /// An IPAM exists, with two default scopes, its default discovery and the association of both.
-    /// The owner has the service-linked role from now on.
+    /// The owner has the service-linked role from now on, unless it is delegated administrator through
+    /// Organizations alone.
     IpamCreated {
         ipam: IpamId,
         owner: AccountId,
@@ -428,6 +435,20 @@ pub enum NotMonitored {
     RegionNotOperated,
     /// Published ranges belong to nobody here.
     Published,
+}
+
+impl fmt::Display for NotMonitored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoIpam => "no-ipam",
+            Self::NoAccount => "no-account",
+            Self::AccountOutside => "account-outside",
+            Self::NoServiceLinkedRole => "no-service-linked-role",
+            Self::NoRegion => "no-region",
+            Self::RegionNotOperated => "region-not-operated",
+            Self::Published => "published",
+        })
+    }
 }
 
 event!(

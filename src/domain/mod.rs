@@ -5,10 +5,11 @@
 
 pub mod allocation;
 mod apply;
-mod authority;
+pub mod authority;
 pub mod change;
 mod check;
 pub mod command;
+mod contents;
 mod decide;
 pub mod digest;
 pub mod event;
@@ -18,6 +19,7 @@ pub mod kind;
 pub mod organization;
 pub mod outcome;
 pub mod pool;
+mod precondition;
 pub mod quota;
 pub mod rejection;
 pub mod resource;

@@ -51,7 +51,7 @@ pub enum Code {
     QuotaNotAdjustable,
     DependencyViolation,
     DefaultScope,
-    LastRegion,
+    HomeRegion,
     // Space.
     CidrNotInPool,
     CidrNotInSourcePool,
@@ -103,7 +103,7 @@ impl Code {
             Self::AllocationNotFound => "InvalidIpamPoolAllocationId.NotFound",
             Self::QuotaExceeded | Self::AdministratorExists => "ResourceLimitExceeded",
             Self::DependencyViolation => "DependencyViolation",
-            Self::DefaultScope | Self::LastRegion => "IncorrectState",
+            Self::DefaultScope | Self::HomeRegion => "IncorrectState",
             Self::RevisionMismatch
             | Self::RecordTooLarge
             | Self::OrganizationNotFound

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::allocation::{AllocationRow, Allocations};
 use super::event::ResourceName;
-use super::id::{AllocationId, IpamId, OrganizationId, PoolId, ScopeId};
+use super::id::{AccountId, AllocationId, IpamId, OrganizationId, PoolId, ScopeId};
 use super::ipam::{Ipam, Ipams};
 use super::organization::Organization;
 use super::outcome::Moment;
@@ -84,6 +84,28 @@ impl State {
     #[must_use]
     pub fn exists(&self) -> bool {
         self.moment != Moment::default()
+    }
+
+    /// The organisation's accounts, administration and quotas.
+    #[must_use]
+    pub const fn organization(&self) -> &Organization {
+        &self.organization
+    }
+
+    #[must_use]
+    pub const fn ipams(&self) -> &Ipams {
+        &self.ipams
+    }
+
+    #[must_use]
+    pub const fn scopes(&self) -> &Scopes {
+        &self.scopes
+    }
+
+    /// Whether this is an account of the organisation, the management account included, or the lone account.
+    #[must_use]
+    pub fn is_member(&self, account: AccountId) -> bool {
+        self.id.lone_account() == Some(account) || self.organization.accounts.contains_key(&account)
     }
 
     /// From now on, remember which rows change.
