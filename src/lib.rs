@@ -3,6 +3,7 @@
 
 pub mod address;
 pub mod api;
+pub mod audit;
 pub mod domain;
 pub mod log;
 pub mod processor;
