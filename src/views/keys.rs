@@ -114,15 +114,28 @@ impl Key {
     /// The key behind every key that begins with this one: the end of a scan.
     #[must_use]
     pub fn end(&self) -> Vec<u8> {
-        let mut end = self.0.clone();
-        while let Some(last) = end.pop() {
-            if let Some(next) = last.checked_add(1) {
-                end.push(next);
-                break;
-            }
-        }
-        end
+        after(&self.0)
     }
+}
+
+/// The smallest key behind all that begin with `prefix`.
+#[must_use]
+pub fn after(prefix: &[u8]) -> Vec<u8> {
+    let mut end = prefix.to_vec();
+    while let Some(last) = end.pop() {
+        if let Some(next) = last.checked_add(1) {
+            end.push(next);
+            break;
+        }
+    }
+    end
+}
+
+/// Where the organisation ends in a key that [`Key::of`] began: behind kind, text and terminator.
+#[must_use]
+pub fn organization_end(key: &[u8]) -> Option<usize> {
+    // An organisation's id holds no NUL, so the first one begins its terminator.
+    key.iter().skip(1).position(|byte| *byte == 0).map(|length| 1 + length + 2).filter(|end| *end <= key.len())
 }
 
 /// An instant as a number that sorts like it.

@@ -1,0 +1,222 @@
+//! Folds batches into the views and commits them.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread;
+
+use crossbeam_channel::Receiver;
+
+use super::follow::{Batch, Item};
+use crate::log::record::{Offset, Partition};
+use crate::views::position::Position;
+use crate::views::progress::Progress;
+use crate::views::store::{Commit, Snapshot, Store};
+use crate::views::table::TableError;
+use crate::views::view::{Admitted, View};
+
+/// A commit is not made larger than this by draining more.
+const RECORDS_PER_COMMIT_MAX: usize = 10_000;
+/// Fewer records than this are folded on one thread: starting others costs more.
+const RECORDS_WORTH_THREADS: usize = 64;
+
+pub(super) struct Folder {
+    store: Arc<Store>,
+    views: Vec<Followed>,
+    /// Where the log ended at the start.
+    ends: BTreeMap<Partition, Offset>,
+    batches: Receiver<Batch>,
+    progress: Arc<Progress>,
+    /// Partitions that have stopped take nothing any more.
+    stopped: BTreeMap<Partition, String>,
+    old_versions_dropped: bool,
+}
+
+/// A view and where it stands.
+struct Followed {
+    view: Box<dyn View>,
+    positions: BTreeMap<Partition, Position>,
+}
+
+/// Why a batch was not folded.
+enum Trouble {
+    /// Folding this record panicked.
+    Panicked {
+        partition: Partition,
+        offset: Offset,
+        reason: String,
+    },
+    Table(TableError),
+}
+
+impl Folder {
+    pub fn new(
+        store: Arc<Store>,
+        views: Vec<Box<dyn View>>,
+        positions: Vec<BTreeMap<Partition, Position>>,
+        ends: BTreeMap<Partition, Offset>,
+        batches: Receiver<Batch>,
+        progress: Arc<Progress>,
+    ) -> Self {
+        let views = views.into_iter().zip(positions).map(|(view, positions)| Followed { view, positions }).collect();
+        Self { store, views, ends, batches, progress, stopped: BTreeMap::new(), old_versions_dropped: false }
+    }
+
+    /// Until every follower has ended.
+    pub fn run(mut self) {
+        while let Ok(first) = self.batches.recv() {
+            let mut records = first.items.len();
+            let mut ready = vec![first];
+            while records < RECORDS_PER_COMMIT_MAX
+                && let Ok(next) = self.batches.try_recv()
+            {
+                records += next.items.len();
+                ready.push(next);
+            }
+            if let Err(error) = self.take(ready) {
+                let reason = format!("{error}; free or repair the disk and start again, the log holds everything");
+                tracing::error!(reason, "the views have stopped");
+                self.progress.fail(reason);
+                return;
+            }
+        }
+    }
+
+    fn take(&mut self, mut ready: Vec<Batch>) -> Result<(), TableError> {
+        ready.retain(|batch| !self.stopped.contains_key(&batch.partition));
+        while let Err(trouble) = self.fold_and_commit(&ready) {
+            match trouble {
+                Trouble::Table(error) => return Err(error),
+                Trouble::Panicked { partition, offset, reason } => {
+                    let reason =
+                        format!("folding the record at offset {offset} of partition {partition} panicked: {reason}");
+                    tracing::error!(%partition, %offset, reason, "the views have stopped");
+                    for followed in &mut self.views {
+                        followed.view.reset();
+                    }
+                    cut(&mut ready, partition, offset, reason);
+                }
+            }
+        }
+        for batch in &ready {
+            if let Some(reason) = &batch.stopped {
+                self.stopped.insert(batch.partition, reason.clone());
+            }
+        }
+        self.publish(&ready);
+        if !self.old_versions_dropped && self.progress.ready().is_ok() {
+            for name in self.store.drop_other_versions()? {
+                tracing::info!(name, "a view of another version was dropped: this version's has caught up");
+            }
+            self.old_versions_dropped = true;
+        }
+        Ok(())
+    }
+
+    fn fold_and_commit(&mut self, ready: &[Batch]) -> Result<(), Trouble> {
+        let store = Arc::clone(&self.store);
+        let snapshot = store.snapshot();
+        let records: usize = ready.iter().map(|batch| batch.items.len()).sum();
+        let (store, snapshot) = (&*store, &snapshot);
+        let results: Vec<_> = if records < RECORDS_WORTH_THREADS {
+            self.views.iter_mut().map(|followed| followed.fold(store, snapshot, ready)).collect()
+        } else {
+            thread::scope(|scope| {
+                let folds =
+                    self.views.iter_mut().map(|followed| scope.spawn(move || followed.fold(store, snapshot, ready)));
+                let folds: Vec<_> = folds.collect();
+                folds.into_iter().map(|fold| fold.join().expect("panics of folds are caught")).collect()
+            })
+        };
+        let mut commits = Vec::with_capacity(results.len());
+        for result in results {
+            commits.push(result?);
+        }
+        for (followed, commit) in self.views.iter_mut().zip(&commits) {
+            followed.positions.extend(commit.positions.clone());
+        }
+        commits.retain(|commit| !commit.positions.is_empty());
+        if commits.is_empty() { Ok(()) } else { store.commit(commits).map_err(Trouble::Table) }
+    }
+
+    fn publish(&self, ready: &[Batch]) {
+        let next = |partition: Partition| {
+            let of_views = self.views.iter().map(|followed| followed.positions.get(&partition));
+            of_views
+                .map(|position| position.map(|position| position.admission.clone()).unwrap_or_default())
+                .min_by_key(|admission| admission.next)
+        };
+        self.progress.update(|partitions| {
+            for batch in ready {
+                let progress = partitions.entry(batch.partition).or_default();
+                if let Some(admission) = next(batch.partition) {
+                    progress.next = admission.next;
+                    progress.void_count = admission.void_count;
+                }
+                let end = self.ends.get(&batch.partition).copied().unwrap_or_default();
+                progress.caught_up |= batch.at_end || progress.next >= end;
+                progress.stopped.clone_from(&batch.stopped);
+            }
+        });
+    }
+}
+
+impl Followed {
+    fn fold(&mut self, store: &Store, snapshot: &Snapshot<'_>, ready: &[Batch]) -> Result<Commit, Trouble> {
+        let mut table = store.overlay(snapshot, self.view.name()).map_err(Trouble::Table)?;
+        let mut positions = BTreeMap::new();
+        for batch in ready {
+            let Some(position) = &batch.position else { continue };
+            let held = self.positions.get(&batch.partition).map(|position| position.offset);
+            let is_new = |offset: Offset| held.is_none_or(|held| offset > held);
+            for item in batch.items.iter().filter(|item| is_new(item.record.offset)) {
+                self.fold_one(&mut table, batch.partition, item)?;
+            }
+            if is_new(position.offset) {
+                positions.insert(batch.partition, position.clone());
+            }
+        }
+        self.view.finish(&mut table).map_err(Trouble::Table)?;
+        Ok(Commit { family: self.view.name(), changes: table.into_changes(), positions })
+    }
+
+    fn fold_one(
+        &mut self,
+        table: &mut crate::views::store::Overlay<'_>,
+        partition: Partition,
+        item: &Item,
+    ) -> Result<(), Trouble> {
+        let offset = item.record.offset;
+        let admitted = Admitted { partition, offset, outcome: &item.outcome, value: &item.record.value };
+        // What a panic leaves half done is thrown away: the overlay, and by `reset` the view's memory.
+        match catch_unwind(AssertUnwindSafe(|| self.view.fold(table, &admitted))) {
+            Ok(folded) => folded.map_err(Trouble::Table),
+            Err(panic) => Err(Trouble::Panicked { partition, offset, reason: panic_text(panic.as_ref()) }),
+        }
+    }
+}
+
+/// Takes what is at or behind `offset` of `partition` out, and stops the partition there.
+fn cut(ready: &mut Vec<Batch>, partition: Partition, offset: Offset, reason: String) {
+    let mut reason = Some(reason);
+    ready.retain_mut(|batch| {
+        if batch.partition != partition {
+            return true;
+        }
+        let Some(why) = reason.take_if(|_| batch.position.as_ref().is_some_and(|position| position.offset >= offset))
+        else {
+            // Before the culprit whole; behind it not at all.
+            return reason.is_some();
+        };
+        batch.items.retain(|item| item.record.offset < offset);
+        batch.position = batch.items.last().map(|item| Position::behind(&item.record, item.admission.clone()));
+        batch.at_end = false;
+        batch.stopped = Some(why);
+        true
+    });
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("without a message").to_owned()
+}
