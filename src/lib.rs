@@ -4,6 +4,7 @@
 pub mod address;
 pub mod api;
 pub mod audit;
+pub mod cli;
 pub mod domain;
 pub mod log;
 pub mod processor;

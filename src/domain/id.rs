@@ -131,7 +131,8 @@ impl FromStr for OrganizationId {
 }
 serde_as_text!(OrganizationId, "OrganizationId", "^(o-[a-z0-9]{2,32}|[0-9]{12})$");
 
-/// A region, or a locale within one: lower-case letters, digits and hyphens, 2 to 32 of them.
+/// A region, or a locale within one: letters, digits and hyphens, 2 to 32 of them. Published ranges of no
+/// region in particular have `GLOBAL`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Region(Arc<str>);
 
@@ -151,15 +152,15 @@ impl fmt::Display for Region {
 impl FromStr for Region {
     type Err = IdError;
     fn from_str(text: &str) -> Result<Self, IdError> {
-        let letter = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        let letter = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
         if (2..=32).contains(&text.len()) && text.bytes().all(letter) {
             Ok(Self(text.into()))
         } else {
-            Err(IdError::new(text, "a region such as eu-central-1 (2 to 32 lower-case letters, digits and hyphens)"))
+            Err(IdError::new(text, "a region such as eu-central-1 (2 to 32 letters, digits and hyphens)"))
         }
     }
 }
-serde_as_text!(Region, "Region", "^[a-z0-9-]{2,32}$");
+serde_as_text!(Region, "Region", "^[A-Za-z0-9-]{2,32}$");
 
 /// What new ids are made from: one command of one organisation.
 #[derive(Clone, Debug)]

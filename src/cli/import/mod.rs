@@ -1,0 +1,4 @@
+//! `ipam import`: a file of observed changes into the ledger, once however often it is repeated.
+
+pub mod intervals;
+pub mod rows;

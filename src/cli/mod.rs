@@ -1,0 +1,3 @@
+//! The `ipam` binary: flags, wiring, output for people and for programs.
+
+pub mod import;
