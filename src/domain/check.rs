@@ -104,6 +104,16 @@ pub(super) fn tags(field: &'static str, tags: &Tags) -> Result<(), Rejection> {
     Ok(())
 }
 
+/// Tags and labels that others gave to what they own: as [`tags`], but AWS's own keys may be among them.
+pub(super) fn foreign_tags(field: &'static str, tags: &Tags) -> Result<(), Rejection> {
+    tag_count(field, tags.len())?;
+    for (key, value) in tags {
+        text(field, key, TAG_KEY_CHARS_MAX)?;
+        text(field, value, TAG_VALUE_CHARS_MAX).map_err(|rejection| rejection.value("key", key))?;
+    }
+    Ok(())
+}
+
 pub(super) fn tag_count(field: &'static str, count: usize) -> Result<(), Rejection> {
     if count <= TAGS_MAX {
         return Ok(());

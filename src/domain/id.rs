@@ -66,6 +66,17 @@ pub struct AccountId(u64);
 
 const ACCOUNT_DIGITS: usize = 12;
 
+impl AccountId {
+    /// The account whose digits make this number, as [`AccountId::number`] gave it.
+    pub(super) const fn from_number(number: u64) -> Self {
+        Self(number)
+    }
+
+    pub(super) const fn number(self) -> u64 {
+        self.0
+    }
+}
+
 impl fmt::Display for AccountId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:012}", self.0)
@@ -206,6 +217,12 @@ macro_rules! object_id {
             #[must_use]
             pub const fn bits(self) -> u128 {
                 self.0
+            }
+
+            /// The id whose bits these are, as `bits` gave them.
+            #[allow(dead_code, reason = "not every kind of id is packed")]
+            pub(super) const fn from_bits(bits: u128) -> Self {
+                Self(bits)
             }
         }
 

@@ -109,8 +109,8 @@ fn set_tags(state: &mut State, moment: Moment, id: ObjectId, tags: Tags) {
             scope.changed_at = moment.revision;
             return state.touch(RowKey::Scope(id));
         }
-        ObjectId::Pool(id) => return contents::set_pool_tags(state, id, tags),
-        ObjectId::Allocation(id) => return contents::set_allocation_tags(state, id, tags),
+        ObjectId::Pool(id) => return contents::set_pool_tags(state, moment, id, tags),
+        ObjectId::Allocation(id) => return contents::set_allocation_tags(state, moment, id, tags),
         ObjectId::Ipam(id) => Some(id),
         ObjectId::Discovery(id) => state.ipams.with_discovery(id).map(|ipam| ipam.id),
         ObjectId::Association(id) => state.ipams.with_association(id).map(|ipam| ipam.id),

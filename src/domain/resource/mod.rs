@@ -1,51 +1,19 @@
-//! Resources as discovery saw them: facts, late or not, in whatever order they came.
+//! Resources as discovery saw them: facts, late or not, in whatever order they came (design D15, D16).
+//!
+//! A resource's state at an instant is its latest observation at or before it; at one instant present
+//! beats gone. Nothing here says what an allocation may be for: that is `allocation`'s. Invariant: what is
+//! known of a resource depends on the set of its standing observations, not on their order of arrival.
 
-use serde::{Deserialize, Serialize};
+mod decide;
+mod observation;
+mod placing;
+mod table;
+#[cfg(test)]
+mod tests;
 
-use super::command;
-use super::decide::{Ask, Decided};
-use super::event;
-use super::event::ResourceName;
-use super::outcome::Moment;
-use super::state::State;
-
-/// One resource with all its observations that stand.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Resource {}
-
-#[derive(Debug, Default)]
-pub struct Resources {}
-
-impl Resources {
-    pub fn get(&self, _name: &ResourceName) -> Option<&Resource> {
-        todo!()
-    }
-}
-
-pub(super) fn restore(_state: &mut State, _rows: Vec<Resource>) {
-    todo!()
-}
-
-pub(super) fn observe(_ask: &Ask<'_>, _body: &command::ObserveResource) -> Decided {
-    todo!()
-}
-
-pub(super) fn observe_gone(_ask: &Ask<'_>, _body: &command::ObserveResourceGone) -> Decided {
-    todo!()
-}
-
-pub(super) fn retract(_ask: &Ask<'_>, _body: &command::RetractObservation) -> Decided {
-    todo!()
-}
-
-pub(super) fn observed(_state: &mut State, _moment: Moment, _event: &event::ResourceObserved) {
-    todo!()
-}
-
-pub(super) fn gone(_state: &mut State, _moment: Moment, _event: &event::ResourceGone) {
-    todo!()
-}
-
-pub(super) fn retracted(_state: &mut State, _event: &event::ObservationRetracted) {
-    todo!()
-}
+pub(super) use decide::{observe, observe_gone, retract};
+pub use observation::{Observation, Presence, Resource};
+pub use placing::visibility;
+pub(super) use placing::{block_new_space, blockers_in, reach_changed, related};
+pub use table::Resources;
+pub(super) use table::{gone, observed, restore, retracted};

@@ -1,0 +1,132 @@
+//! In which scopes a resource keeps space from being handed out (design D16, N9).
+//!
+//! A fact is placed in the default scopes of every IPAM whose reach holds its account and region; private
+//! or public is said by its kind, or by the observation, never by the numbers. Published ranges keep nobody.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::Resource;
+use crate::address::Cidr;
+use crate::domain::authority;
+use crate::domain::command::{ObservedCidr, Visibility};
+use crate::domain::event::ResourceName;
+use crate::domain::id::{PoolId, ScopeId};
+use crate::domain::kind::ResourceKind;
+use crate::domain::state::State;
+
+/// How far up `parent`s are followed: an interface, its subnet, its VPC, and one to spare.
+const GENERATIONS_MAX: usize = 4;
+
+/// Whether an observed block is private or public: by kind, or for interfaces and instances as observed.
+#[must_use]
+pub const fn visibility(kind: ResourceKind, observed: &ObservedCidr) -> Option<Visibility> {
+    match kind {
+        ResourceKind::NetworkInterface | ResourceKind::Instance => observed.visibility,
+        _ => visibility_of_kind(kind),
+    }
+}
+
+/// What a kind says by itself; nothing for those whose observations say it.
+pub(super) const fn visibility_of_kind(kind: ResourceKind) -> Option<Visibility> {
+    match kind {
+        ResourceKind::Vpc | ResourceKind::Subnet => Some(Visibility::Private),
+        ResourceKind::Eip
+        | ResourceKind::PublicIpv4Pool
+        | ResourceKind::Ipv6Pool
+        | ResourceKind::AnycastIpList
+        | ResourceKind::Prefix => Some(Visibility::Public),
+        ResourceKind::NetworkInterface | ResourceKind::Instance | ResourceKind::IpamPool | ResourceKind::Custom => None,
+    }
+}
+
+/// The blocks that a resource keeps from being handed out, and where.
+pub(super) fn blocks_of(state: &State, resource: &Resource) -> BTreeSet<(ScopeId, Cidr)> {
+    let kind = resource.name.kind;
+    let mut blocks = BTreeSet::new();
+    if kind == ResourceKind::Prefix {
+        return blocks;
+    }
+    for presence in resource.current() {
+        let (account, region) = (presence.attributes.account, presence.attributes.region.as_ref());
+        for ipam in state.ipams.iter().filter(|ipam| authority::sees(state, ipam, account, region).is_ok()) {
+            for observed in &presence.cidrs {
+                let scope = match visibility(kind, observed) {
+                    Some(Visibility::Private) => ipam.private_default_scope,
+                    Some(Visibility::Public) => ipam.public_default_scope,
+                    None => continue,
+                };
+                blocks.insert((scope, observed.cidr));
+            }
+        }
+    }
+    blocks
+}
+
+/// The observed resources that keep addresses of `cidr` in a scope from being handed out.
+pub(in crate::domain) fn blockers_in(
+    state: &State,
+    scope: ScopeId,
+    cidr: Cidr,
+) -> impl Iterator<Item = (Cidr, &ResourceName)> {
+    let blockers = state.resources.blockers(scope).into_iter();
+    blockers.flat_map(move |blockers| blockers.overlapping(cidr)).map(|(seen, name)| (seen, name.as_ref()))
+}
+
+/// Whether a resource is the observed one, part of it, or what it is part of: they share their addresses
+/// by nature, as a subnet does with its VPC.
+pub(in crate::domain) fn related(state: &State, kind: ResourceKind, id: &str, observed: &ResourceName) -> bool {
+    (observed.kind == kind && observed.id == id)
+        || is_part_of(state, &observed.id, state.resources.get(observed), id)
+        || is_part_of(state, id, state.resources.find(kind, id), &observed.id)
+}
+
+/// Follows `parent`s from a resource up to the one called `whole`.
+fn is_part_of(state: &State, part: &str, resource: Option<&Resource>, whole: &str) -> bool {
+    let mut at = (part, resource);
+    for _ in 0..GENERATIONS_MAX {
+        let Some(parent) =
+            at.1.and_then(|resource| resource.current().find_map(|one| one.attributes.parent.as_deref()))
+        else {
+            return false;
+        };
+        if parent == whole {
+            return true;
+        }
+        if parent == at.0 {
+            return false;
+        }
+        // A parent is named by id alone.
+        at = (parent, ResourceKind::ALL.into_iter().find_map(|kind| state.resources.find(kind, parent)));
+    }
+    false
+}
+
+/// Lets a CIDR that a pool just got know what was observed in it.
+pub(in crate::domain) fn block_new_space(state: &mut State, scope: ScopeId, pool: PoolId, provisioned: Cidr) {
+    let Some(blockers) = state.resources.blockers(scope) else { return };
+    let entry = state.pools.known_mut(pool);
+    for (observed, _) in blockers.overlapping(provisioned) {
+        entry.block_in(provisioned, observed);
+    }
+}
+
+/// Places all resources anew. To be called whenever an IPAM may see more or less than before: IPAMs,
+/// operating regions, delegation, member accounts. Costs a look at every resource.
+pub(in crate::domain) fn reach_changed(state: &mut State) {
+    for name in state.resources.names() {
+        place_anew(state, &name);
+    }
+}
+
+/// Brings free space in line with what is known of one resource.
+pub(super) fn place_anew(state: &mut State, name: &Arc<ResourceName>) {
+    let after = state.resources.get(name).map(|resource| blocks_of(state, resource)).unwrap_or_default();
+    let before = state.resources.replace_blocks(name, &after);
+    for (scope, cidr) in before.difference(&after) {
+        state.pools.unblock(*scope, *cidr);
+    }
+    for (scope, cidr) in after.difference(&before) {
+        state.pools.block(*scope, *cidr);
+    }
+}
