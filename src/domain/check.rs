@@ -179,3 +179,53 @@ pub(super) fn effective<T: Clone + PartialEq>(change: &Change<T>, now: Option<&T
         Change::Unchanged | Change::Clear | Change::Set(_) => Change::Unchanged,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::command::DelegateAdmin;
+    use crate::domain::testing::{ADMIN, World, account, assert_refused};
+
+    #[test]
+    fn what_every_command_carries_has_bounds() {
+        let mut world = World::organization();
+        let body = DelegateAdmin { account: account(ADMIN) };
+        world.reason = Some("r".repeat(REASON_CHARS_MAX + 1));
+        let (values, works) = ([("field", "reason"), ("characters", "1025")], [("characters_max", "1024")]);
+        assert_refused(&world.reject(body.clone()), Code::InvalidParameterValue, &values, &[], &works);
+        world.reason = Some("line\nline".to_owned());
+        let values = [("field", "reason"), ("position", "4"), ("character", "U+000A")];
+        assert_refused(&world.reject(body.clone()), Code::InvalidParameterValue, &values, &[], &[]);
+        world.reason = Some("r".repeat(REASON_CHARS_MAX));
+        world.principal.name = Some("n".repeat(NAME_CHARS_MAX + 1));
+        let (values, works) = ([("field", "principal.name"), ("characters", "257")], [("characters_max", "256")]);
+        assert_refused(&world.reject(body.clone()), Code::InvalidParameterValue, &values, &[], &works);
+        world.principal.name = Some("n".repeat(NAME_CHARS_MAX));
+        world.accept(body);
+    }
+
+    #[test]
+    fn ids_from_outside_have_1_to_256_characters() {
+        assert_eq!(foreign_id("id", "vpc-1"), Ok(()));
+        assert_eq!(foreign_id("id", &"é".repeat(FOREIGN_ID_CHARS_MAX)), Ok(()));
+        for (id, values) in [
+            (String::new(), vec![("field", "id")]),
+            ("x".repeat(257), vec![("field", "id"), ("characters", "257")]),
+            ("a\0".to_owned(), vec![("field", "id"), ("position", "1"), ("character", "U+0000")]),
+        ] {
+            let rejection = foreign_id("id", &id).expect_err("out of bounds");
+            assert_eq!(rejection.code, Code::InvalidParameterValue);
+            assert_eq!(rejection.values.len(), values.len(), "{rejection:?}");
+        }
+    }
+
+    #[test]
+    fn only_changes_that_make_a_difference_count() {
+        let now = Some(&1);
+        assert_eq!(effective(&Change::Set(1), now), Change::Unchanged);
+        assert_eq!(effective(&Change::Set(2), now), Change::Set(2));
+        assert_eq!(effective(&Change::Clear, now), Change::Clear);
+        assert_eq!(effective(&Change::Clear, None::<&u8>), Change::Unchanged);
+        assert_eq!(effective(&Change::Unchanged, now), Change::Unchanged);
+    }
+}

@@ -98,3 +98,67 @@ fn changed_at(ask: &Ask<'_>, named: &Named<'_>) -> Option<Revision> {
         Named::Resource(kind, id) => contents::resource_changed_at(state, &ResourceName { kind, id: id.to_owned() }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::change::Change;
+    use crate::domain::command::{AddAccount, CreateScope, ModifyIpam, ModifyScope, TagResource, Tags};
+    use crate::domain::testing::{ADMIN, MANAGEMENT, MEMBER, STRANGER, World, account, assert_refused, tags};
+
+    #[test]
+    fn d8_a_command_holds_while_its_object_has_not_changed() {
+        let (mut world, ipam) = World::with_ipam();
+        let created = world.revision();
+        let (id, scope) = (ipam.ipam.to_string(), ipam.private_default_scope.to_string());
+        let describe =
+            |text: &str| ModifyScope { scope: ipam.private_default_scope, description: Change::Set(text.to_owned()) };
+        let tag_ipam = || TagResource { resource: ipam.ipam.into(), tags: tags([("a", "1")]) };
+
+        // The scope changes at `described`, the IPAM and the organisation do not.
+        world.accept(describe("one"));
+        let described = world.revision();
+        world.if_revision = Some(created);
+        let rejection = world.reject(describe("two"));
+        let (was, is) = (created.to_string(), described.to_string());
+        let values = [("object", &*scope), ("if_revision", &*was), ("changed_at", &*is)];
+        assert_refused(&rejection, Code::RevisionMismatch, &values, &[], &[("if_revision", &is)]);
+        world.accept(CreateScope { ipam: ipam.ipam, description: None, name: None, tags: Tags::new() });
+        world.accept(tag_ipam());
+        let tagged = world.revision();
+
+        // A scope made in it did not change the IPAM; a tag did. Nor does a refusal change anything.
+        let rejection = world.reject(tag_ipam());
+        let is = tagged.to_string();
+        let values = [("object", &*id), ("if_revision", &*was), ("changed_at", &*is)];
+        assert_refused(&rejection, Code::RevisionMismatch, &values, &[], &[("if_revision", &is)]);
+        world.if_revision = Some(tagged);
+        world.accept(tag_ipam());
+
+        // The organisation changes with its accounts.
+        world.as_account(MANAGEMENT);
+        world.if_revision = Some(created);
+        world.accept(AddAccount { account: account(STRANGER), name: None });
+        let is = world.revision().to_string();
+        let rejection = world.reject(AddAccount { account: account(STRANGER), name: None });
+        let values = [("object", "organisation o-example"), ("if_revision", &*was), ("changed_at", &*is)];
+        assert_refused(&rejection, Code::RevisionMismatch, &values, &[], &[("if_revision", &is)]);
+    }
+
+    #[test]
+    fn d8_an_object_of_somebody_else_is_not_found_whatever_its_revision() {
+        let (mut world, ipam) = World::with_ipam();
+        world.as_account(MEMBER);
+        world.if_revision = Some(Revision::ZERO);
+        let rejection = world.reject(ModifyIpam {
+            ipam: ipam.ipam,
+            description: Change::Clear,
+            add_operating_regions: Vec::new(),
+            remove_operating_regions: Vec::new(),
+        });
+        assert_eq!(rejection.code, Code::IpamNotFound);
+        world.as_account(ADMIN);
+        let rejection = world.reject(ModifyScope { scope: ipam.public_default_scope, description: Change::Clear });
+        assert_eq!(rejection.code, Code::RevisionMismatch);
+    }
+}

@@ -125,3 +125,105 @@ fn set_tags(state: &mut State, moment: Moment, id: ObjectId, tags: Tags) {
     changed.changed_at = moment.revision;
     state.touch(RowKey::Ipam(ipam));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::command::{TagResource, UntagResource};
+    use crate::domain::event::Event;
+    use crate::domain::testing::{ADMIN, MEMBER, World, assert_refused, tags};
+
+    fn taggable(ipam: &event::IpamCreated) -> [ObjectId; 4] {
+        [
+            ipam.ipam.into(),
+            ipam.private_default_scope.into(),
+            ipam.default_resource_discovery.into(),
+            ipam.default_resource_discovery_association.into(),
+        ]
+    }
+
+    #[test]
+    fn everything_with_an_id_carries_tags() {
+        let (mut world, ipam) = World::with_ipam();
+        for resource in taggable(&ipam) {
+            let tag = |tags| TagResource { resource, tags };
+            let untag =
+                |keys: &[&str]| UntagResource { resource, keys: keys.iter().map(|key| (*key).to_owned()).collect() };
+            let both = tags([("a", "1"), ("b", "2")]);
+            let tagged = event::ResourceTagged { resource, tags: both.clone() };
+            assert_eq!(world.accept(tag(both)), [Event::from(tagged)]);
+            assert_eq!(world.accept(tag(tags([("a", "1")]))), [], "already so");
+            // Only what differs is in the event.
+            let tagged = event::ResourceTagged { resource, tags: tags([("b", "3")]) };
+            assert_eq!(world.accept(tag(tags([("a", "1"), ("b", "3")]))), [Event::from(tagged)]);
+            let untagged = event::ResourceUntagged { resource, keys: vec!["a".to_owned()] };
+            assert_eq!(world.accept(untag(&["a", "zz", "a"])), [Event::from(untagged)]);
+            assert_eq!(world.accept(untag(&["a"])), [], "already so");
+            assert_eq!(tags_of(&world.state, resource), Some(tags([("b", "3")])));
+        }
+        for resource in taggable(&ipam) {
+            assert_eq!(tags_of(&world.state, resource), Some(tags([("b", "3")])), "each has its own");
+        }
+    }
+
+    #[test]
+    fn tags_have_bounds() {
+        let (mut world, ipam) = World::with_ipam();
+        let resource = ObjectId::from(ipam.ipam);
+        let numbered = |from: usize, to: usize| (from..to).map(|n| (format!("key{n:03}"), String::new())).collect();
+        let mut refused = |tags: Tags, values: &[(&str, &str)], works: &[(&str, &str)]| {
+            let rejection = world.reject(TagResource { resource, tags });
+            assert_refused(&rejection, Code::InvalidParameterValue, values, &[], works);
+        };
+        refused(numbered(0, 51), &[("field", "tags"), ("tags", "51")], &[("tags_max", "50")]);
+        refused(tags([("", "x")]), &[("field", "tags")], &[]);
+        refused(tags([("AWS:x", "1")]), &[("field", "tags"), ("key", "AWS:x")], &[]);
+        let long = "k".repeat(129);
+        refused(tags([(&long, "")]), &[("field", "tags"), ("characters", "129")], &[("characters_max", "128")]);
+        let long = "v".repeat(257);
+        refused(
+            tags([("k", &long)]),
+            &[("field", "tags"), ("key", "k"), ("characters", "257")],
+            &[("characters_max", "256")],
+        );
+        refused(
+            tags([("k", "a\u{7}b")]),
+            &[("field", "tags"), ("key", "k"), ("position", "1"), ("character", "U+0007")],
+            &[],
+        );
+        // What there is and what comes count together; tags that only change do not.
+        world.accept(TagResource { resource, tags: numbered(0, 50) });
+        let rejection = world.reject(TagResource { resource, tags: numbered(50, 51) });
+        let (values, works) = ([("field", "tags"), ("tags", "51")], [("tags_max", "50")]);
+        assert_refused(&rejection, Code::InvalidParameterValue, &values, &[], &works);
+        world.accept(TagResource { resource, tags: tags([("key007", "seven")]) });
+
+        let rejection = world.reject(TagResource { resource, tags: Tags::new() });
+        assert_refused(&rejection, Code::NothingToModify, &[], &[], &[("fields", "tags")]);
+        let rejection = world.reject(UntagResource { resource, keys: Vec::new() });
+        assert_refused(&rejection, Code::NothingToModify, &[], &[], &[("fields", "keys")]);
+        let rejection = world.reject(UntagResource { resource, keys: vec!["x".to_owned(); 51] });
+        let (values, works) = ([("field", "keys"), ("entries", "51")], [("entries_max", "50")]);
+        assert_refused(&rejection, Code::InvalidParameterValue, &values, &[], &works);
+    }
+
+    #[test]
+    fn others_tags_are_not_found() {
+        let (mut world, ipam) = World::with_ipam();
+        world.as_account(MEMBER);
+        let codes = [Code::IpamNotFound, Code::ScopeNotFound, Code::ObjectNotFound, Code::ObjectNotFound];
+        for (resource, code) in taggable(&ipam).into_iter().zip(codes) {
+            let id = resource.to_string();
+            let values = [("id", &*id), ("principal", MEMBER)];
+            let rejection = world.reject(TagResource { resource, tags: tags([("a", "1")]) });
+            assert_refused(&rejection, code, &values, &[], &[]);
+            let rejection = world.reject(UntagResource { resource, keys: vec!["a".to_owned()] });
+            assert_refused(&rejection, code, &values, &[], &[]);
+        }
+        world.as_account(ADMIN);
+        let no_such = "ipam-res-disco-00000000000000000";
+        let resource = no_such.parse().expect("well formed");
+        let rejection = world.reject(TagResource { resource, tags: tags([("a", "1")]) });
+        assert_refused(&rejection, Code::ObjectNotFound, &[("id", no_such), ("principal", ADMIN)], &[], &[]);
+    }
+}

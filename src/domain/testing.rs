@@ -3,6 +3,9 @@
 //! Everything in it is deterministic: the same commands in the same order give the same ids, instants
 //! and events. What `decide` answers is folded at once, the way the writer does it.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
 use uuid::Uuid;
 
 use super::apply::advance;
@@ -15,7 +18,7 @@ use super::digest::Digest;
 use super::event::{Event, IpamCreated};
 use super::id::{AccountId, IpamId, PoolId, Region, Revision, ScopeId};
 use super::outcome::Moment;
-use super::rejection::Rejection;
+use super::rejection::{Code, Rejection};
 use super::state::State;
 use super::time::Timestamp;
 use crate::address::{Cidr, Family};
@@ -46,6 +49,32 @@ pub fn cidr(text: &str) -> Cidr {
 
 pub fn tags<const N: usize>(pairs: [(&str, &str); N]) -> Tags {
     pairs.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+}
+
+/// A refusal in all that programs read: its code, its values, who is in the way, what would work.
+#[track_caller]
+pub fn assert_refused(
+    rejection: &Rejection,
+    code: Code,
+    values: &[(&str, &str)],
+    blockers: &[&str],
+    would_work: &[(&str, &str)],
+) {
+    let pairs = |map: &BTreeMap<Cow<'static, str>, String>| -> Vec<(String, String)> {
+        map.iter().map(|(name, value)| (name.to_string(), value.clone())).collect()
+    };
+    let sorted = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+        let mut pairs: Vec<_> = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        pairs.sort();
+        pairs
+    };
+    assert_eq!(rejection.code, code, "{rejection:#?}");
+    assert_eq!(rejection.aws_code.as_deref(), code.aws());
+    assert_eq!(pairs(&rejection.values), sorted(values), "the values of {rejection:#?}");
+    let named = rejection.blockers.as_ref().map(|blockers| blockers.named.clone()).unwrap_or_default();
+    assert_eq!(named, blockers, "the blockers of {rejection:#?}");
+    assert_eq!(pairs(&rejection.would_work), sorted(would_work), "what would work by {rejection:#?}");
+    assert!(!rejection.rule.is_empty() && rejection.message.ends_with('.'), "{rejection:#?}");
 }
 
 /// One organisation with its clock and its counter of commands.
