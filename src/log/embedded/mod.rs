@@ -9,6 +9,8 @@
 
 mod directory;
 mod encoding;
+#[cfg(test)]
+mod tests;
 mod wal;
 
 use std::path::Path;
