@@ -131,21 +131,27 @@ mod tests {
     use super::*;
     use crate::domain::command::{TagResource, UntagResource};
     use crate::domain::event::Event;
-    use crate::domain::testing::{ADMIN, MEMBER, World, assert_refused, tags};
+    use crate::domain::testing::{ADMIN, MEMBER, World, allocate, assert_refused, tags};
 
-    fn taggable(ipam: &event::IpamCreated) -> [ObjectId; 4] {
+    fn taggable(world: &mut World, ipam: &event::IpamCreated) -> [ObjectId; 6] {
+        let pool = world.top_pool(ipam.private_default_scope, "10.0.0.0/8");
+        let events = world.accept(allocate(pool, "10.0.0.0/24"));
+        let [Event::CidrAllocated(allocated)] = events.as_slice() else { panic!("{events:#?}") };
         [
             ipam.ipam.into(),
             ipam.private_default_scope.into(),
             ipam.default_resource_discovery.into(),
             ipam.default_resource_discovery_association.into(),
+            pool.into(),
+            allocated.allocation.into(),
         ]
     }
 
     #[test]
     fn everything_with_an_id_carries_tags() {
         let (mut world, ipam) = World::with_ipam();
-        for resource in taggable(&ipam) {
+        let taggable = taggable(&mut world, &ipam);
+        for resource in taggable {
             let tag = |tags| TagResource { resource, tags };
             let untag =
                 |keys: &[&str]| UntagResource { resource, keys: keys.iter().map(|key| (*key).to_owned()).collect() };
@@ -161,7 +167,7 @@ mod tests {
             assert_eq!(world.accept(untag(&["a"])), [], "already so");
             assert_eq!(tags_of(&world.state, resource), Some(tags([("b", "3")])));
         }
-        for resource in taggable(&ipam) {
+        for resource in taggable {
             assert_eq!(tags_of(&world.state, resource), Some(tags([("b", "3")])), "each has its own");
         }
     }
@@ -210,9 +216,17 @@ mod tests {
     #[test]
     fn others_tags_are_not_found() {
         let (mut world, ipam) = World::with_ipam();
+        let taggable = taggable(&mut world, &ipam);
         world.as_account(MEMBER);
-        let codes = [Code::IpamNotFound, Code::ScopeNotFound, Code::ObjectNotFound, Code::ObjectNotFound];
-        for (resource, code) in taggable(&ipam).into_iter().zip(codes) {
+        let codes = [
+            Code::IpamNotFound,
+            Code::ScopeNotFound,
+            Code::ObjectNotFound,
+            Code::ObjectNotFound,
+            Code::PoolNotFound,
+            Code::AllocationNotFound,
+        ];
+        for (resource, code) in taggable.into_iter().zip(codes) {
             let id = resource.to_string();
             let values = [("id", &*id), ("principal", MEMBER)];
             let rejection = world.reject(TagResource { resource, tags: tags([("a", "1")]) });

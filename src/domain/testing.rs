@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use super::apply::advance;
 use super::command::{
-    AddAccount, Command, CommandBody, CreateIpam, CreateOrganization, CreatePool, DelegateAdmin, Principal, Proof,
-    ProvisionPoolCidr, Tags,
+    AddAccount, AllocateCidr, Command, CommandBody, CreateIpam, CreateOrganization, CreatePool, CreateScope,
+    DelegateAdmin, Principal, Proof, ProvisionPoolCidr, Tags,
 };
 use super::decide::{Context, Decided, decide};
 use super::digest::Digest;
@@ -49,6 +49,20 @@ pub fn cidr(text: &str) -> Cidr {
 
 pub fn tags<const N: usize>(pairs: [(&str, &str); N]) -> Tags {
     pairs.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+}
+
+/// A custom allocation of this very block.
+pub fn allocate(pool: PoolId, block: &str) -> AllocateCidr {
+    AllocateCidr {
+        pool,
+        cidr: Some(cidr(block)),
+        netmask_length: None,
+        allowed_cidrs: Vec::new(),
+        disallowed_cidrs: Vec::new(),
+        description: None,
+        tags: Tags::new(),
+        resource: None,
+    }
 }
 
 /// A refusal in all that programs read: its code, its values, who is in the way, what would work.
@@ -205,6 +219,15 @@ impl World {
         match events.as_slice() {
             [Event::IpamCreated(created)] => created.clone(),
             other => panic!("creating an IPAM gave {other:#?}"),
+        }
+    }
+
+    /// Another private scope.
+    pub fn create_scope(&mut self, ipam: IpamId) -> ScopeId {
+        let body = CreateScope { ipam, description: None, name: None, tags: Tags::new() };
+        match self.accept(body).as_slice() {
+            [Event::ScopeCreated(created)] => created.scope,
+            other => panic!("creating a scope gave {other:#?}"),
         }
     }
 

@@ -1,11 +1,16 @@
 //! The rules of IPAMs as tables: given, when, then (INV-I1, I2, I4; W4, W6, W7; T01, T02, T36).
 
 use crate::domain::change::Change;
-use crate::domain::command::{CreateIpam, CreateScope, DeleteIpam, ModifyIpam, Tags, Visibility};
+use crate::domain::command::{
+    AddAccount, CreateIpam, CreateOrganization, CreatePool, DelegateAdmin, DeleteIpam, DeletePool, ModifyIpam,
+    ProvisionPoolCidr, RegisterDelegatedAdministrator, SetQuota, TagResource, Tags, Visibility,
+};
 use crate::domain::event::{self, Event, IpamCreated};
-use crate::domain::id::Region;
+use crate::domain::id::{ObjectId, Region};
+use crate::domain::quota::Quota;
 use crate::domain::rejection::Code;
-use crate::domain::testing::{ADMIN, MANAGEMENT, MEMBER, World, account, assert_refused, region, tags};
+use crate::domain::state::State;
+use crate::domain::testing::{ADMIN, MANAGEMENT, MEMBER, World, account, allocate, assert_refused, cidr, region, tags};
 
 fn create(home: &str) -> CreateIpam {
     CreateIpam {
@@ -194,12 +199,129 @@ fn inv_i4_default_scopes_and_discovery_go_with_the_ipam() {
 #[test]
 fn an_ipam_with_another_scope_is_deleted_by_a_cascade_only() {
     let (mut world, ipam) = World::with_ipam();
-    let scope = world.accept(CreateScope { ipam: ipam.ipam, description: None, name: None, tags: Tags::new() });
-    let [Event::ScopeCreated(scope)] = scope.as_slice() else { panic!("{scope:#?}") };
-    let (id, scope) = (ipam.ipam.to_string(), scope.scope.to_string());
+    let scope = world.create_scope(ipam.ipam);
+    let (id, scope) = (ipam.ipam.to_string(), scope.to_string());
     let rejection = world.reject(DeleteIpam { ipam: ipam.ipam, cascade: false });
     let works = [("cascade", "true, when no pool is in the public scope")];
     assert_refused(&rejection, Code::DependencyViolation, &[("ipam", &id)], &[&scope], &works);
     world.accept(DeleteIpam { ipam: ipam.ipam, cascade: true });
     assert_eq!(world.state.scopes.iter().count(), 0);
+}
+
+fn delete(ipam: &IpamCreated, cascade: bool) -> DeleteIpam {
+    DeleteIpam { ipam: ipam.ipam, cascade }
+}
+
+#[test]
+fn a_region_stays_while_pools_have_it_as_their_locale() {
+    let (mut world, ipam) = World::with_ipam();
+    let lab = world.create_scope(ipam.ipam);
+    let pools = [ipam.private_default_scope, ipam.public_default_scope, lab]
+        .map(|scope| world.empty_pool(scope, Some("eu-west-1")));
+    world.empty_pool(lab, Some("eu-central-1"));
+    let rejection = world.reject(ModifyIpam { remove_operating_regions: regions(&["eu-west-1"]), ..modify(&ipam) });
+    // By scope, in the order of their ids.
+    let mut named: Vec<_> = world.state.pools.iter().filter(|pool| pools.contains(&pool.id)).collect();
+    named.sort_by_key(|pool| (pool.scope, pool.id));
+    let named: Vec<_> = named.into_iter().map(|pool| pool.id.to_string()).collect();
+    let named: Vec<_> = named.iter().map(String::as_str).collect();
+    let id = ipam.ipam.to_string();
+    let values = [("region", "eu-west-1"), ("ipam", &*id)];
+    let works = [("DeletePool", "for each of them")];
+    assert_refused(&rejection, Code::DependencyViolation, &values, &named, &works);
+    for pool in pools {
+        world.accept(DeletePool { pool, cascade: false });
+    }
+    world.accept(ModifyIpam { remove_operating_regions: regions(&["eu-west-1"]), ..modify(&ipam) });
+}
+
+#[test]
+fn t36_a_cascade_takes_all_that_is_private_and_stops_at_public_pools() {
+    let (mut world, ipam) = World::with_ipam();
+    let id = ipam.ipam.to_string();
+    let top = world.top_pool(ipam.private_default_scope, "10.0.0.0/8");
+    let child = world.create_pool(CreatePool { source_pool: Some(top), ..CreatePool::default() });
+    world.accept(ProvisionPoolCidr { pool: child, cidr: Some(cidr("10.1.0.0/16")), netmask_length: None });
+    for block in ["10.1.0.0/24", "10.1.1.0/24"] {
+        world.accept(allocate(child, block));
+    }
+    let lab = world.create_scope(ipam.ipam);
+    let apart = world.top_pool(lab, "10.0.0.0/8");
+    let public = world.empty_pool(ipam.public_default_scope, None);
+
+    // Plain: everything but the default scopes is in the way, each scope's pools before itself.
+    let rejection = world.reject(delete(&ipam, false));
+    let blockers = rejection.blockers.clone().expect("there are some");
+    assert_eq!((blockers.total, &blockers.query), (5, &None));
+    for blocker in [top.to_string(), child.to_string(), apart.to_string(), public.to_string(), lab.to_string()] {
+        assert!(blockers.named.contains(&blocker), "{blocker} of {blockers:?}");
+    }
+    // Cascade: the public pool is.
+    let rejection = world.reject(delete(&ipam, true));
+    let scope = ipam.public_default_scope.to_string();
+    let values = [("ipam", &*id), ("public_scope", &*scope)];
+    let works = [("DeletePool", "for each of them")];
+    assert_refused(&rejection, Code::DependencyViolation, &values, &[&public.to_string()], &works);
+
+    world.accept(DeletePool { pool: public, cascade: false });
+    let events = world.accept(delete(&ipam, true));
+    let [Event::IpamDeleted(deleted)] = events.as_slice() else { panic!("{events:#?}") };
+    let mut closed = deleted.closed.clone();
+    closed.sort_by_key(|closed| (closed.cidr, closed.pool != top));
+    let expected = [(top, "10.0.0.0/8", 1), (apart, "10.0.0.0/8", 0), (child, "10.1.0.0/16", 2)]
+        .map(|(pool, block, allocations)| event::ClosedCidr { pool, cidr: cidr(block), allocations });
+    assert_eq!(closed, expected);
+    assert_eq!(world.state.pools.iter().count(), 0);
+    assert_eq!(world.state.scopes.iter().count(), 0);
+    assert!(world.state.allocations.is_empty());
+}
+
+#[test]
+fn a_refusal_names_a_hundred_blockers_and_where_the_rest_is_listed() {
+    let (mut world, ipam) = World::with_ipam();
+    world.as_account(MANAGEMENT).accept(SetQuota { quota: Quota::PoolsPerScope, value: 150 });
+    world.as_account(ADMIN);
+    for _ in 0..101 {
+        world.empty_pool(ipam.private_default_scope, None);
+    }
+    let blockers = world.reject(delete(&ipam, false)).blockers.expect("there are some");
+    assert_eq!((blockers.named.len(), blockers.total), (100, 101));
+    assert!(blockers.query.is_some_and(|query| query.contains(&ipam.ipam.to_string())));
+}
+
+#[test]
+fn the_stored_rows_of_a_state_are_that_state() {
+    let mut world = World::empty("o-example");
+    world.state.track_rows();
+    world.accept(CreateOrganization { management_account: account(MANAGEMENT) });
+    for member in [ADMIN, MEMBER] {
+        world.accept(AddAccount { account: account(member), name: Some("a".to_owned()) });
+    }
+    world.accept(SetQuota { quota: Quota::ScopesPerIpam, value: 9 });
+    world.accept(RegisterDelegatedAdministrator { account: account(ADMIN) });
+    world.accept(DelegateAdmin { account: account(ADMIN) });
+    world.as_account(ADMIN);
+    let ipam = world.create_ipam("eu-central-1", &["eu-west-1"]);
+    let gone = world.create_ipam("us-east-1", &[]);
+    world.create_scope(ipam.ipam);
+    world.accept(delete(&gone, false));
+    let resources = [
+        ObjectId::from(ipam.ipam),
+        ipam.default_resource_discovery.into(),
+        ipam.default_resource_discovery_association.into(),
+        ipam.private_default_scope.into(),
+    ];
+    for resource in resources {
+        world.accept(TagResource { resource, tags: tags([("a", "1")]) });
+    }
+    let keys = world.state.take_touched();
+    let rows: Vec<_> = keys.iter().filter_map(|key| world.state.row(key)).collect();
+    assert_eq!(rows.len(), keys.len() - 3, "the deleted IPAM and its scopes leave no rows");
+    let restored = State::restore(world.state.id().clone(), rows.into_iter().rev());
+    for key in &keys {
+        assert_eq!(restored.row(key), world.state.row(key), "{key:?}");
+    }
+    // And it goes on in the same way.
+    world.state = restored;
+    world.accept(delete(&ipam, true));
 }
