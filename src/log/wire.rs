@@ -94,8 +94,12 @@ pub fn decode_outcome(bytes: &[u8]) -> Result<Outcome, OutcomeError> {
     struct Version {
         schema: u16,
     }
-    serde_json::from_slice(bytes).map_err(|error| match serde_json::from_slice::<Version>(bytes) {
-        Ok(Version { schema }) if schema != SCHEMA_VERSION => OutcomeError::Schema { found: schema },
-        _ => OutcomeError::Json(error),
-    })
+    match serde_json::from_slice::<Outcome>(bytes) {
+        Ok(outcome) if outcome.schema == SCHEMA_VERSION => Ok(outcome),
+        Ok(outcome) => Err(OutcomeError::Schema { found: outcome.schema }),
+        Err(error) => Err(match serde_json::from_slice::<Version>(bytes) {
+            Ok(Version { schema }) if schema != SCHEMA_VERSION => OutcomeError::Schema { found: schema },
+            _ => OutcomeError::Json(error),
+        }),
+    }
 }

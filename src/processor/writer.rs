@@ -49,6 +49,18 @@ pub struct Topic {
     pub skip_expired: bool,
 }
 
+impl fmt::Debug for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parts").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Topic").field("skip_expired", &self.skip_expired).finish_non_exhaustive()
+    }
+}
+
 /// Opens the partition of the command topic at an offset.
 pub type OpenSource = Box<dyn FnMut(SourceOffset) -> Result<Box<dyn CommandSource>, ReadError> + Send>;
 
@@ -221,7 +233,7 @@ impl Seat {
             Err(ended) => ended,
         });
         // A defect of the machinery: whatever it was, nothing unacknowledged was answered.
-        catch_unwind(run).unwrap_or_else(|_| Ended::Panicked)
+        catch_unwind(run).unwrap_or(Ended::Panicked)
     }
 
     fn pause(&self, pause: Duration) {

@@ -6,7 +6,7 @@ use super::recent::{Key, Place};
 use super::rules::guarded;
 use super::{Core, Decided, Effect, End, InFlight, Report, Request, Stream, Ticket, Waiter};
 use crate::domain::digest::Digest;
-use crate::domain::id::OrganizationId;
+use crate::domain::id::{CommandId, OrganizationId};
 use crate::domain::outcome::{Decision, Moment, Outcome, SCHEMA_VERSION};
 use crate::domain::rejection::{Code, Rejection};
 use crate::domain::time::Timestamp;
@@ -162,10 +162,7 @@ impl Core {
         batch: &mut Batch,
         effects: &mut Vec<Effect>,
     ) -> Result<Left, End> {
-        let (id, digest) = match &decoded {
-            Decoded::Command(command) => (command.id, command.digest),
-            Decoded::Malformed(envelope, _) => (envelope.id, envelope.digest),
-        };
+        let (id, digest) = id_of(&decoded);
         let key: Key = (organization_of(&decoded).clone(), id);
         let (place, value, repeated) = match self.seen(&key, digest)? {
             Seen::New => {
@@ -259,14 +256,14 @@ impl Core {
         let outcome = draft.0;
         let value: Arc<[u8]> = value.into();
         self.recents.decided(key.clone(), outcome.digest, Arc::clone(&value), self.next_seq);
-        let decided = Decided {
+        let ours = Decided {
             row: TypeRow::of(&outcome.command_type),
             accepted: matches!(outcome.decision, Decision::Accepted(_)),
             ticket,
             waiters: Vec::new(),
             key,
         };
-        self.push(batch, Kind::Outcome, source, Some(outcome.organization), value, Some(decided));
+        self.push(batch, Kind::Outcome, source, Some(outcome.organization), value, Some(ours));
     }
 
     fn push(
@@ -288,28 +285,31 @@ impl Core {
     /// another one, and commands behind it may be missing (design D7).
     fn verify_source(&self, record: &SourceRecord) -> Result<(), End> {
         let offset = record.offset;
-        let decoded = match decode_command(&record.value) {
-            Ok(decoded) if self.home_of(&decoded) == self.config.partition => decoded,
-            _ => match self.source_digest {
-                Some((at, digest)) if at == offset => {
-                    let detail = format!("it is no command of this partition; the one decided had digest {digest}");
-                    return Err(End::OtherSource { offset, detail });
-                }
-                _ => return Ok(()),
-            },
+        let found = match decode_command(&record.value) {
+            Ok(decoded) if self.home_of(&decoded) == self.config.partition => {
+                let (id, digest) = id_of(&decoded);
+                Some((organization_of(&decoded).clone(), id, digest))
+            }
+            _ => None,
         };
-        let (id, digest) = match &decoded {
-            Decoded::Command(command) => (command.id, command.digest),
-            Decoded::Malformed(envelope, _) => (envelope.id, envelope.digest),
+        let same = match (&self.decided_at_source, &found) {
+            (Some((at, id, digest)), _) if *at == offset => {
+                found.as_ref().is_some_and(|(_, found_id, found_digest)| (found_id, found_digest) == (id, digest))
+            }
+            // It left no outcome there, or the snapshot is younger: a command of ours is at least known.
+            (_, Some((organization, id, digest))) => {
+                !matches!(self.seen(&(organization.clone(), *id), *digest)?, Seen::New)
+            }
+            (_, None) => true,
         };
-        let differs = match self.source_digest {
-            Some((at, decided)) if at == offset => decided != digest,
-            _ => matches!(self.seen(&(organization_of(&decoded).clone(), id), digest)?, Seen::New),
-        };
-        if differs {
-            return Err(End::OtherSource { offset, detail: format!("command {id} with digest {digest}") });
+        if same {
+            return Ok(());
         }
-        Ok(())
+        let detail = found.map_or_else(
+            || "what is there is no command of this partition".to_owned(),
+            |(_, id, digest)| format!("there is command {id} with digest {digest}"),
+        );
+        Err(End::OtherSource { offset, detail })
     }
 }
 
@@ -402,6 +402,13 @@ fn organization_of(decoded: &Decoded) -> &OrganizationId {
     match decoded {
         Decoded::Command(command) => &command.organization,
         Decoded::Malformed(envelope, _) => &envelope.organization,
+    }
+}
+
+fn id_of(decoded: &Decoded) -> (CommandId, Digest) {
+    match decoded {
+        Decoded::Command(command) => (command.id, command.digest),
+        Decoded::Malformed(envelope, _) => (envelope.id, envelope.digest),
     }
 }
 

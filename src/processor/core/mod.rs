@@ -27,7 +27,7 @@ use super::memory::{Memory, MemoryError, Restored};
 use super::metrics::{Tally, TypeRow};
 use crate::domain::State;
 use crate::domain::digest::Digest;
-use crate::domain::id::OrganizationId;
+use crate::domain::id::{CommandId, OrganizationId};
 use crate::domain::time::Timestamp;
 use crate::log::admission::{Admission, Void};
 use crate::log::record::{Epoch, LedgerId, NewRecord, Offset, Partition, Record, Seq, SourceOffset, WriterId};
@@ -168,7 +168,7 @@ pub enum Report {
     /// A defect was recorded as the outcome of a command.
     Panicked {
         organization: OrganizationId,
-        command: uuid::Uuid,
+        command: CommandId,
         message: String,
     },
 }
@@ -255,8 +255,8 @@ pub struct Core {
     next_seq: Seq,
     /// The last command of the topic that was dealt with, acknowledged or not.
     source: Option<SourceOffset>,
-    /// The digest of the command decided at `source`, when it was seen since the snapshot.
-    source_digest: Option<(SourceOffset, Digest)>,
+    /// The last command of the tail that came from the topic: where it was, its id and its digest.
+    decided_at_source: Option<(SourceOffset, CommandId, Digest)>,
     tail_records: u64,
     claims_lost: VecDeque<Timestamp>,
     tally: Tally,
@@ -337,7 +337,7 @@ impl Core {
             recents,
             in_flight: VecDeque::new(),
             next_seq: Seq(0),
-            source_digest: None,
+            decided_at_source: None,
             tail_records: 0,
             claims_lost: VecDeque::new(),
             tally: Tally::default(),

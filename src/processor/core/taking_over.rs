@@ -120,7 +120,7 @@ impl Core {
             stream.chain = Some(Digest::of(&record.value));
         }
         if let Some(source) = header.source {
-            self.source_digest = Some((source, outcome.digest));
+            self.decided_at_source = Some((source, outcome.command_id, outcome.digest));
         }
         let key = (outcome.organization, outcome.command_id);
         self.recents.folded(key, outcome.digest, Arc::clone(&record.value), offset);

@@ -222,6 +222,8 @@ impl<'a> Incarnation<'a> {
     }
 
     fn request(&mut self, handed: Handed) -> Request {
+        // It has left the queue: the next one may come in.
+        drop(handed.place);
         let ticket = handed.answer.map(|answer| {
             let ticket = Ticket(self.next_ticket);
             self.next_ticket += 1;

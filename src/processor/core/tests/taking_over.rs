@@ -1,0 +1,261 @@
+//! Claims, races, ghosts and the fold of the tail.
+
+use super::*;
+use crate::log::record::{EpochOpened, Header, Kind};
+
+#[test]
+fn the_first_writer_opens_epoch_one_with_the_ledger_it_was_given() {
+    let (node, ledger) = reigning();
+    assert_eq!(node.core.reign(), Some(Epoch(1)));
+    let opened: EpochOpened = serde_json::from_slice(&ledger.records[0].value).expect("an opening");
+    assert_eq!((opened.ledger, opened.partitions, opened.writer), (Uuid::from_u128(77), 2, Uuid::from_u128(1)));
+    assert!(node.other.contains(&Effect::OpenSource { from: None }));
+}
+
+#[test]
+fn a_later_writer_keeps_the_ledger_and_the_partitions_of_the_first() {
+    let (_, mut ledger) = reigning();
+    let other = Config { ledger: Uuid::from_u128(78), partitions: 64, ..config() };
+    let mut second = Node::with(2, other, Arc::new(Shelf::default()), None);
+    second.take_over(&mut ledger);
+    let opened: EpochOpened = serde_json::from_slice(&ledger.records[1].value).expect("an opening");
+    assert_eq!((opened.epoch, opened.ledger, opened.partitions), (Epoch(2), Uuid::from_u128(77), 2));
+}
+
+#[test]
+fn of_two_claims_the_first_in_the_log_wins_and_the_loser_rests_and_tries_again() {
+    let mut ledger = Ledger::default();
+    let (mut slow, mut fast) = (Node::new(1), Node::new(2));
+    slow.claim();
+    fast.claim();
+    fast.settle(&mut ledger);
+    slow.settle(&mut ledger);
+    assert_eq!((fast.core.reign(), slow.core.reign()), (Some(Epoch(1)), None));
+    assert_eq!(slow.end, None);
+    let rest = slow.other.iter().find_map(|effect| if let Effect::Rest(rest) = effect { Some(*rest) } else { None });
+    assert_eq!(rest, Some(Duration::from_millis(57)));
+    slow.writer = 3;
+    slow.claim();
+    slow.settle(&mut ledger);
+    assert_eq!(slow.core.reign(), Some(Epoch(2)));
+    fast.read(&ledger);
+    assert_eq!(fast.end, Some(End::Deposed { by: Epoch(2) }));
+}
+
+#[test]
+fn three_claims_lost_within_a_minute_are_reported_and_pauses_grow() {
+    for (gap_seconds, reported) in [(19, true), (31, false)] {
+        let (mut ledger, mut loser) = (Ledger::default(), Node::new(1));
+        for round in 0..3 {
+            loser.now = at(round * gap_seconds * SECOND);
+            loser.writer += 1;
+            loser.claim();
+            let mut winner = Node::new(100 + u128::from(loser.writer as u64));
+            winner.now = loser.now;
+            winner.take_over(&mut ledger);
+            loser.settle(&mut ledger);
+        }
+        let two_groups = loser.reports().into_iter().any(|report| matches!(report, Report::TwoGroups { .. }));
+        assert_eq!(two_groups, reported, "{gap_seconds} s apart");
+        let rests: Vec<_> = loser.other.iter().filter(|effect| matches!(effect, Effect::Rest(_))).cloned().collect();
+        if reported {
+            assert_eq!(rests, [57, 107, 207].map(|millis| Effect::Rest(Duration::from_millis(millis))));
+        }
+    }
+}
+
+#[test]
+fn what_a_ghost_still_appends_is_void_and_its_clients_get_no_answer() {
+    let (mut ghost, mut ledger) = reigning();
+    ghost.local(vec![request(1, "o-a0", 1, "x")]);
+    let mut next = Node::new(2);
+    next.take_over(&mut ledger);
+    ghost.land(&mut ledger, 1);
+    next.local(vec![request(2, "o-a0", 2, "y")]);
+    next.settle(&mut ledger);
+    ghost.read(&ledger);
+    assert_eq!(ghost.end, Some(End::Deposed { by: Epoch(2) }));
+    assert_eq!(ghost.answered(), []);
+    assert_eq!(next.answered(), [(2, true, false)]);
+    assert_eq!(ledger.outcomes().len(), 1);
+    assert!(
+        matches!(
+            next.reports()[..],
+            [.., Report::VoidRecords { count: 1, first: Offset(2), .. }, _]
+                | [.., Report::VoidRecords { count: 1, first: Offset(2), .. }]
+        ),
+        "{:?}",
+        next.reports()
+    );
+}
+
+#[test]
+fn the_ghosts_last_records_before_the_new_reign_are_folded_and_their_commands_not_repeated() {
+    let (mut old, mut ledger) = reigning();
+    old.local(vec![request(1, "o-a0", 1, "x"), request(2, "o-a0", 2, "y")]);
+    let mut next = Node::new(2);
+    next.read(&ledger);
+    next.claim();
+    // Both land before the claim does.
+    old.land(&mut ledger, 2);
+    next.settle(&mut ledger);
+    next.local(vec![request(3, "o-a0", 2, "y"), request(4, "o-a0", 3, "z")]);
+    next.settle(&mut ledger);
+    assert_eq!(next.answered(), [(3, true, true), (4, true, false)]);
+    let revisions: Vec<_> = ledger.outcomes().iter().map(|outcome| outcome.revision.map(|r| r.0)).collect();
+    assert_eq!(revisions, [Some(1), Some(2), Some(3)]);
+}
+
+#[test]
+fn a_clock_a_minute_off_does_not_decide() {
+    for (off, decides) in [(59, true), (-59, true), (62, false), (-62, false)] {
+        let (mut node, mut ledger) = (Node::new(1), Ledger::default());
+        node.claim();
+        let opening = node.flight.pop_front().expect("claimed");
+        ledger.land(at(off * SECOND), &opening);
+        node.now = at(SECOND);
+        node.read(&ledger);
+        assert_eq!(node.core.reign().is_some(), decides, "{off} s off");
+        assert_eq!(matches!(node.end, Some(End::ClockOff { .. })), !decides, "{off} s off");
+    }
+}
+
+#[test]
+fn a_claim_that_took_long_to_land_is_no_sign_of_a_wrong_clock() {
+    let (mut node, mut ledger) = (Node::new(1), Ledger::default());
+    node.claim();
+    node.now = at(200 * SECOND);
+    node.settle(&mut ledger);
+    assert_eq!(node.core.reign(), Some(Epoch(1)));
+}
+
+#[test]
+fn an_admitted_record_that_cannot_be_read_or_applied_stops_the_partition_naming_it() {
+    let outcome = |value: Vec<u8>| NewRecord {
+        header: Header { kind: Kind::Outcome, epoch: Epoch(1), seq: Seq(2), source: None },
+        key: None,
+        value: value.into(),
+    };
+    let (mut node, mut ledger) = reigning();
+    node.local(vec![request(1, "o-a0", 1, "x")]);
+    node.settle(&mut ledger);
+    let good = ledger.outcomes().remove(0);
+    let chain = Some(Digest::of(&ledger.records[1].value));
+    let encode = |change: &dyn Fn(&mut serde_json::Value)| {
+        let mut next = good.clone();
+        (next.revision, next.previous) = (next.revision.map(|r| r.next()), chain);
+        next.decided_at = next.decided_at.plus_micros(1);
+        let mut json = serde_json::to_value(next).expect("JSON");
+        change(&mut json);
+        serde_json::to_vec(&json).expect("JSON")
+    };
+    type Case<'a> = (&'a str, Vec<u8>, fn(&End) -> bool);
+    let unreadable = |end: &End| matches!(end, End::Unreadable { offset: Offset(2), .. });
+    let unfoldable = |end: &End| matches!(end, End::Unfoldable { offset: Offset(2), .. });
+    let cases: [Case<'_>; 5] = [
+        ("schema", encode(&|json| json["schema"] = 9.into()), unreadable),
+        (
+            "event type",
+            encode(&|json| json["decision"] = serde_json::json!({"accepted": [{"type": "Later", "data": {}}]})),
+            unreadable,
+        ),
+        ("not JSON", b"{".to_vec(), unreadable),
+        ("chain", encode(&|json| json["previous"] = serde_json::Value::Null), unfoldable),
+        ("revision", encode(&|json| json["revision"] = 7.into()), unfoldable),
+    ];
+    for (name, value, expected) in cases {
+        let mut ledger = ledger.clone();
+        ledger.land(at(0), &outcome(value));
+        let mut next = Node::new(2);
+        next.read(&ledger);
+        let end = next.end.unwrap_or_else(|| panic!("{name}: it went on"));
+        assert!(expected(&end), "{name}: {end}");
+        assert_eq!(end.then(), Then::Stop, "{name}");
+        assert!(next.flight.is_empty(), "{name}: it opens nothing");
+    }
+    let mut sound = ledger.clone();
+    sound.land(at(0), &outcome(encode(&|_| {})));
+    let mut next = Node::new(2);
+    next.take_over(&mut sound);
+}
+
+#[test]
+fn an_opening_that_is_void_for_another_reason_than_the_epoch_stops() {
+    let (mut node, mut ledger) = (Node::new(1), Ledger::default());
+    node.claim();
+    // Between its read and its claim somebody opened the partition for another ledger.
+    let other = Config { ledger: Uuid::from_u128(99), ..config() };
+    let mut stranger = Node::with(9, other, Arc::new(Shelf::default()), None);
+    stranger.take_over(&mut ledger);
+    let mut second = Node::new(1);
+    second.claim();
+    second.flight[0].header.epoch = Epoch(2);
+    let mut opened: EpochOpened = serde_json::from_slice(&second.flight[0].value).expect("an opening");
+    opened.epoch = Epoch(2);
+    second.flight[0].value = serde_json::to_vec(&opened).expect("JSON").into();
+    second.settle(&mut ledger);
+    assert!(matches!(&second.end, Some(end @ End::OtherLedger(_)) if end.then() == Then::Stop), "{:?}", second.end);
+}
+
+#[test]
+fn goes_on_from_a_snapshot() {
+    let (mut node, mut ledger) = reigning();
+    node.sourced(vec![sourced(0, "o-a0", 1, "x"), sourced(1, "o-a0", 2, "y")]);
+    node.settle(&mut ledger);
+    let mut shelf = Shelf { covered: Offset(3), ..Shelf::default() };
+    let mut admission = Admission::default();
+    let mut state = State::new("o-a0".parse().expect("well formed"));
+    for record in &ledger.records {
+        admission.admit(record);
+    }
+    for (outcome, record) in ledger.outcomes().iter().zip(&ledger.records[1..]) {
+        advance(&mut state, outcome.moment().expect("accepted"), &[]);
+        let known = Known { digest: outcome.digest, value: Arc::clone(&record.value) };
+        shelf.outcomes.insert((outcome.organization.clone(), outcome.command_id), known);
+    }
+    let restored = Restored {
+        admission,
+        organizations: vec![super::super::super::memory::RestoredOrganization {
+            id: state.id().clone(),
+            rows: state.row(&crate::domain::RowKey::Organization).into_iter().collect(),
+            chain: Digest::of(&ledger.records[2].value),
+        }],
+        newest_command: Some(id(2)),
+    };
+    let shelf = Arc::new(shelf);
+    let mut next = Node::with(2, config(), shelf.clone(), Some(restored));
+    assert_eq!(next.core.position(), Offset(3));
+    next.take_over(&mut ledger);
+    assert!(next.other.contains(&Effect::OpenSource { from: Some(SourceOffset(1)) }));
+    // The command at the resume offset comes along and is known; then an old id, and a new one.
+    next.sourced(vec![sourced(1, "o-a0", 2, "y"), sourced(2, "o-a0", 1, "x"), sourced(3, "o-a0", 3, "z")]);
+    next.settle(&mut ledger);
+    assert_eq!(next.end, None);
+    let outcomes = ledger.outcomes();
+    assert_eq!(outcomes.len(), 3);
+    assert_eq!(outcomes[2].previous, Some(Digest::of(&ledger.records[2].value)));
+    // The new UUIDv7 needed no look-up.
+    assert_eq!(*shelf.asked.lock().expect("no panic while held"), [id(2), id(1)]);
+}
+
+#[test]
+fn another_command_at_the_resume_offset_stops_the_partition() {
+    type Case = (&'static str, SourceRecord, bool);
+    let forwarded = SourceRecord { forwarded: true, ..sourced(1, "o-b1", 9, "x") };
+    let cases: [Case; 4] = [
+        ("the same", sourced(1, "o-a0", 2, "y"), true),
+        ("another digest", sourced(1, "o-a0", 2, "other"), false),
+        ("another command", sourced(1, "o-a0", 5, "y"), false),
+        ("not ours", forwarded, false),
+    ];
+    for (name, at_resume, goes_on) in cases {
+        let (mut node, mut ledger) = reigning();
+        node.sourced(vec![sourced(0, "o-a0", 1, "x"), sourced(1, "o-a0", 2, "y")]);
+        node.settle(&mut ledger);
+        let mut next = Node::new(2);
+        next.take_over(&mut ledger);
+        next.sourced(vec![at_resume, sourced(2, "o-a0", 7, "z")]);
+        assert_eq!(next.end.is_none(), goes_on, "{name}: {:?}", next.end);
+        assert_eq!(next.flight.is_empty(), !goes_on, "{name}");
+    }
+}
