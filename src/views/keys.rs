@@ -24,6 +24,12 @@ impl Key {
         Self::new(kind).text(organization.as_str())
     }
 
+    /// The key that is these bytes.
+    #[must_use]
+    pub const fn exactly(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
     /// Text, in byte order; a text sorts before those it begins. NUL is escaped, so any text can be a part.
     #[must_use]
     pub fn text(mut self, text: &str) -> Self {
@@ -152,6 +158,12 @@ impl<'a> KeyReader<'a> {
     #[must_use]
     pub fn new(key: &'a [u8]) -> Option<Self> {
         key.split_first().map(|(_, rest)| Self(rest))
+    }
+
+    /// What follows a prefix that is known.
+    #[must_use]
+    pub const fn behind(part: &'a [u8]) -> Self {
+        Self(part)
     }
 
     pub fn text(&mut self) -> Option<String> {

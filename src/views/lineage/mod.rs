@@ -6,3 +6,20 @@
 //! from the same rows (design D14, D15, D25). Nothing is ever deleted: what is no longer said is kept aside.
 
 pub mod answers;
+mod fold;
+mod history;
+pub(super) mod keys;
+pub(super) mod known;
+mod observe;
+pub(super) mod query;
+pub(super) mod rows;
+pub(super) mod spans;
+
+pub use fold::{LineageView, fold_outcome};
+pub use history::{ChangesFilter, changes, resource_history};
+pub use query::{LineageQuery, QueryError, ROWS_EXAMINED_MAX, ROWS_MAX, lineage};
+
+#[cfg(test)]
+mod real_data;
+#[cfg(test)]
+pub(super) mod testing;

@@ -4,3 +4,5 @@
 //! intervals that they point to.
 
 pub mod answers;
+pub(super) mod parties;
+pub(super) mod reach;

@@ -1,0 +1,141 @@
+//! All intervals of one resource; and what appeared and vanished in a time.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+
+use super::answers::{ChangesAnswer, HolderChange, ResourceHistory, Turn};
+use super::keys::{self, Entry, Generation};
+use super::known::Known;
+use super::query::{QueryError, ROWS_MAX, hex, unhex};
+use super::rows;
+use crate::domain::event::ResourceName;
+use crate::domain::id::{OrganizationId, Region};
+use crate::domain::kind::ResourceKind;
+use crate::views::keys::Key;
+use crate::views::table::Rows;
+use crate::views::when::{AnswerHead, Window};
+
+/// Every interval of one resource in a time, as the ledger knew it at `head`. At most `limit` of them
+/// (1 to [`ROWS_MAX`]), behind the page that ended with `after`.
+///
+/// # Errors
+/// When the rows cannot be read, or the continuation is none of this query.
+pub fn resource_history(
+    rows: &dyn Rows,
+    organization: &OrganizationId,
+    head: AnswerHead,
+    resource: &ResourceName,
+    window: Window,
+    limit: usize,
+    after: Option<&str>,
+) -> Result<ResourceHistory, QueryError> {
+    let known = Known::new(rows, organization, head)?;
+    let limit = limit.clamp(1, ROWS_MAX);
+    let after = after.map(continuation).transpose()?;
+    let entry = Entry::Resource(resource.clone());
+    let mut found = Vec::new();
+    for generation in known.generations() {
+        let prefix = keys::of(organization, &entry, *generation);
+        let start = match &after {
+            Some(after) => Key::exactly(prefix.clone().raw(after).end()),
+            None => prefix.clone(),
+        };
+        let mut count = 0;
+        rows::walk(rows, &prefix, &start, |part, _| {
+            let (cidr, from, superseded) =
+                keys::read_of(part, *generation).ok_or_else(|| rows::damaged("a holder's key"))?;
+            if let Some(span) = known.span(&entry, cidr, from, superseded)?
+                && window.meets(from, span.row.until)
+            {
+                // The revision that superseded it is no part of the place: one of them is known at a time.
+                let width = part.len() - if *generation == Generation::Revised { 8 } else { 0 };
+                found.push((part.get(..width).unwrap_or_default().to_vec(), span));
+                count += 1;
+            }
+            Ok(if count > limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        })?;
+    }
+    found.sort_by(|(one, _), (other, _)| one.cmp(other));
+    let more = found.len() > limit;
+    found.truncate(limit);
+    let next = found.last().filter(|_| more).map(|(place, _)| hex(place));
+    let held = found.into_iter().map(|(_, span)| known.held(span, window)).collect::<Result<_, _>>()?;
+    Ok(ResourceHistory { head, resource: resource.clone(), window, held, next })
+}
+
+fn continuation(text: &str) -> Result<Vec<u8>, QueryError> {
+    unhex(text).ok_or_else(|| QueryError::Continuation(text.chars().take(64).collect()))
+}
+
+/// Which resources' changes are asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangesFilter {
+    pub kind: ResourceKind,
+    /// Where the resource was when it appeared, or just before it vanished.
+    pub region: Option<Region>,
+}
+
+/// What appeared and what vanished in a time, as the ledger knew it at `head`: counts of all, and a page
+/// of at most `limit` (1 to [`ROWS_MAX`]) behind the one that ended with `after`. A change of attributes is neither.
+///
+/// # Errors
+/// When the rows cannot be read, or the continuation is none of this query.
+pub fn changes(
+    rows: &dyn Rows,
+    organization: &OrganizationId,
+    head: AnswerHead,
+    filter: &ChangesFilter,
+    window: Window,
+    limit: usize,
+    after: Option<&str>,
+) -> Result<ChangesAnswer, QueryError> {
+    let known = Known::new(rows, organization, head)?;
+    let limit = limit.clamp(1, ROWS_MAX);
+    let after = after.map(continuation).transpose()?;
+    let prefix = keys::turns(organization, filter.kind);
+    let (mut appeared, mut vanished) = (BTreeSet::new(), BTreeSet::new());
+    let mut changes = Vec::new();
+    let mut next = None;
+    let mut last = Vec::new();
+    rows::walk(rows, &prefix, &prefix.clone().instant(window.from), |part, _| {
+        let (at, cidr, id) = keys::read_turn(part).ok_or_else(|| rows::damaged("a turn's key"))?;
+        if at >= window.until {
+            return Ok(ControlFlow::Break(()));
+        }
+        let entry = Entry::Resource(ResourceName { kind: filter.kind, id: id.clone() });
+        let Some(span) = known.at_or_before(&entry, cidr, at)? else { return Ok(ControlFlow::Continue(())) };
+        let (change, cause) = match &span.row.ended {
+            _ if span.from == at => (Turn::Appeared, span.row.began.clone()),
+            Some(cause) if span.row.until == Some(at) => (Turn::Vanished, cause.clone()),
+            _ => return Ok(ControlFlow::Continue(())),
+        };
+        let attributes = known.attributes_at(&span, if span.from == at { at } else { at.plus_micros(-1) })?;
+        if filter.region.is_some() && attributes.region != filter.region {
+            return Ok(ControlFlow::Continue(()));
+        }
+        match change {
+            Turn::Appeared => appeared.insert((cidr, id.clone())),
+            Turn::Vanished => vanished.insert((cidr, id.clone())),
+        };
+        if after.as_deref().is_none_or(|after| part > after) {
+            if changes.len() < limit {
+                last = part.to_vec();
+                let (account, region) = (attributes.account, attributes.region);
+                changes.push(HolderChange { at, change, cidr, id, account, region, cause });
+            } else {
+                next = Some(hex(&last));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(ChangesAnswer {
+        head,
+        window,
+        kind: filter.kind,
+        appeared_count: appeared.len() as u64,
+        vanished_count: vanished.len() as u64,
+        both_count: appeared.intersection(&vanished).count() as u64,
+        changes,
+        next,
+    })
+}

@@ -1,0 +1,294 @@
+//! Observations, in whatever order they come (design D15).
+//!
+//! The state at w is that of the latest instant at or before w with an observation that stands; at one
+//! instant present beats gone, and several presents all count. So one more observation at t, or one
+//! less, changes the world between t and the next instant only: that piece is cut out of or put into the
+//! intervals around it.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+
+use super::answers::{Cause, Holder};
+use super::keys::{self, Entry};
+use super::rows::{self, Present, SeenRow, SpanRow};
+use super::spans::Writer;
+use crate::address::Cidr;
+use crate::domain::event::ResourceName;
+use crate::domain::id::{OrganizationId, Revision};
+use crate::domain::time::Timestamp;
+use crate::views::keys::KeyReader;
+use crate::views::table::{Rows, TableError};
+
+/// All observations of one resource at one instant that stand, in the order of their revisions.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Instant {
+    pub at: Timestamp,
+    pub rows: Vec<SeenRow>,
+}
+
+impl Instant {
+    /// Observations that say the resource was there.
+    pub fn presents(&self) -> impl Iterator<Item = (&Present, &Cause)> {
+        self.rows.iter().filter_map(|row| row.present.as_ref().map(|present| (present, &row.cause)))
+    }
+
+    pub fn cidrs(&self) -> BTreeSet<Cidr> {
+        self.presents().flat_map(|(present, _)| present.cidrs.iter().copied()).collect()
+    }
+
+    /// The first observation that says the resource held `cidr`.
+    pub fn holding(&self, cidr: Cidr) -> Option<(&Present, &Cause)> {
+        self.presents().find(|(present, _)| present.cidrs.contains(&cidr))
+    }
+
+    /// The observation that an end at this instant is due to.
+    fn ending(&self) -> Option<&Cause> {
+        self.presents().map(|(_, cause)| cause).next().or_else(|| self.rows.first().map(|row| &row.cause))
+    }
+}
+
+/// Folds an observation.
+pub fn observed(
+    writer: &mut Writer<'_>,
+    name: &ResourceName,
+    at: Timestamp,
+    present: Option<Present>,
+    cause: Cause,
+) -> Result<(), TableError> {
+    let before = instant(writer.table, writer.organization, name, at, Revision(u64::MAX))?;
+    let key = keys::seen(writer.organization, name).instant_descending(at).revision(writer.now.revision);
+    rows::put(writer.table, key, &SeenRow { present, cause, retracted: None });
+    writer.table.put(keys::seen_at(writer.organization, name).instant(at).into_bytes(), Vec::new());
+    refold(writer, name, &before)
+}
+
+/// Folds the withdrawal of the observation at `at` that `revision` recorded.
+pub fn retracted(
+    writer: &mut Writer<'_>,
+    name: &ResourceName,
+    at: Timestamp,
+    revision: Revision,
+) -> Result<(), TableError> {
+    let before = instant(writer.table, writer.organization, name, at, Revision(u64::MAX))?;
+    let key = keys::seen(writer.organization, name).instant_descending(at).revision(revision);
+    let Some(mut row) = rows::get::<SeenRow>(writer.table, &key)? else { return Ok(()) };
+    if row.retracted.is_none() {
+        row.retracted = Some(writer.now);
+        rows::put(writer.table, key, &row);
+        refold(writer, name, &before)?;
+    }
+    Ok(())
+}
+
+/// Brings the intervals up to date after the observations at one instant changed; `before` is what stood there.
+fn refold(writer: &mut Writer<'_>, name: &ResourceName, before: &Instant) -> Result<(), TableError> {
+    let (table, organization, at) = (&*writer.table, writer.organization, before.at);
+    let now = Revision(u64::MAX);
+    let after = instant(table, organization, name, at, now)?;
+    let previous = previous(table, organization, name, at, now)?;
+    let next = next(table, organization, name, at)?;
+    let held_before = previous.as_ref().map(Instant::cidrs).unwrap_or_default();
+    let held_after = next.as_ref().map(Instant::cidrs).unwrap_or_default();
+    let held_here = |here: &Instant| if here.rows.is_empty() { held_before.clone() } else { here.cidrs() };
+    let (old, new) = (held_here(before), held_here(&after));
+    let entry = Entry::Resource(name.clone());
+    let quiet = previous.as_ref().is_some_and(|previous| same_attributes(previous, &after));
+    let blocks: BTreeSet<Cidr> = held_before.iter().chain(&old).chain(&new).copied().collect();
+    for cidr in blocks {
+        let piece = Piece {
+            at,
+            before: held_before.contains(&cidr),
+            old: old.contains(&cidr),
+            new: new.contains(&cidr),
+            after: held_after.contains(&cidr),
+        };
+        // The common case, a resource seen again as it was, costs nothing more.
+        if quiet && before.rows.is_empty() && piece.before && piece.old && piece.new {
+            continue;
+        }
+        mend(writer, &entry, cidr, piece, &after, next.as_ref(), quiet)?;
+    }
+    Ok(())
+}
+
+/// Whether each of the two says one thing, and both the same, of the resource's attributes.
+fn same_attributes(one: &Instant, other: &Instant) -> bool {
+    let (mut one, mut other) = (one.presents(), other.presents());
+    match (one.next(), one.next(), other.next(), other.next()) {
+        (Some((one, _)), None, Some((other, _)), None) => one.attributes == other.attributes,
+        _ => false,
+    }
+}
+
+/// Where one block of one resource stood and stands: just before an instant, from it up to the next, and at the next.
+#[derive(Clone, Copy, Debug)]
+struct Piece {
+    at: Timestamp,
+    before: bool,
+    old: bool,
+    new: bool,
+    after: bool,
+}
+
+fn mend(
+    writer: &mut Writer<'_>,
+    entry: &Entry,
+    cidr: Cidr,
+    piece: Piece,
+    here: &Instant,
+    next: Option<&Instant>,
+    quiet: bool,
+) -> Result<(), TableError> {
+    let missing = || rows::damaged("an interval that observations speak of is missing");
+    let mut old_rows = Vec::new();
+    let mut left = None;
+    if piece.before {
+        left = writer.at_or_before(entry, cidr, piece.at.plus_micros(-1))?;
+        old_rows.push(left.clone().ok_or_else(missing)?);
+    } else if piece.old {
+        old_rows.push(writer.at_or_before(entry, cidr, piece.at)?.ok_or_else(missing)?);
+    }
+    if piece.after && !piece.old {
+        let next = next.ok_or_else(missing)?;
+        old_rows.push(writer.at_or_before(entry, cidr, next.at)?.ok_or_else(missing)?);
+    }
+    // What covers the next instant, if anything does, is the last of them.
+    let end = if piece.after {
+        let (_, row) = old_rows.last().ok_or_else(missing)?;
+        (row.until, row.ended.clone())
+    } else {
+        next.map_or((None, None), |next| (Some(next.at), next.ending().cloned()))
+    };
+    let varied = old_rows.iter().any(|(_, row)| row.varied)
+        || piece.new && piece.before && !quiet
+        || piece.new && here.presents().count() > 1
+        || piece.new && piece.after && !next.is_some_and(|next| same_attributes(here, next));
+    let starting = |instant: &Instant| {
+        instant.holding(cidr).map(|(present, cause)| (instant.at, begun(writer, entry, present, cause)))
+    };
+    let mut new_rows = Vec::new();
+    if piece.new {
+        let (from, row) = match &left {
+            Some(left) => left.clone(),
+            None => starting(here).ok_or_else(missing)?,
+        };
+        new_rows.push((from, SpanRow { until: end.0, ended: end.1, varied, ..row }));
+    } else {
+        if let Some((from, row)) = left {
+            new_rows.push((from, SpanRow { until: Some(piece.at), ended: here.ending().cloned(), ..row }));
+        }
+        if piece.after {
+            let (from, row) = starting(next.ok_or_else(missing)?).ok_or_else(missing)?;
+            new_rows.push((from, SpanRow { until: end.0, ended: end.1, varied, ..row }));
+        }
+    }
+    writer.rewrite(entry, cidr, &old_rows, new_rows)
+}
+
+fn begun(writer: &Writer<'_>, entry: &Entry, present: &Present, cause: &Cause) -> SpanRow {
+    let Entry::Resource(name) = entry else { unreachable!("only resources are observed") };
+    let holder = Holder::Resource { kind: name.kind, id: name.id.clone(), attributes: present.attributes.clone() };
+    writer.began(cause.clone(), holder)
+}
+
+/// What stands at `at`, as of a revision.
+pub fn instant(
+    rows: &dyn Rows,
+    organization: &OrganizationId,
+    name: &ResourceName,
+    at: Timestamp,
+    revision: Revision,
+) -> Result<Instant, TableError> {
+    let prefix = keys::seen(organization, name).instant_descending(at);
+    let mut found = Instant { at, rows: Vec::new() };
+    rows::walk(rows, &prefix, &prefix, |_, value| {
+        let row: SeenRow = rows::decode(value)?;
+        if stands(&row, revision) {
+            found.rows.push(row);
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(found)
+}
+
+fn stands(row: &SeenRow, revision: Revision) -> bool {
+    row.cause.revision <= revision && row.retracted.is_none_or(|retracted| retracted.revision > revision)
+}
+
+/// The latest instant before `at` where anything stands, as of a revision.
+pub fn previous(
+    rows: &dyn Rows,
+    organization: &OrganizationId,
+    name: &ResourceName,
+    at: Timestamp,
+    revision: Revision,
+) -> Result<Option<Instant>, TableError> {
+    let mut found = None;
+    backwards(rows, organization, name, at.plus_micros(-1), revision, |instant| {
+        found = Some(instant);
+        ControlFlow::Break(())
+    })?;
+    // The first microsecond of time has nothing before it.
+    Ok(found.filter(|instant: &Instant| instant.at < at))
+}
+
+/// The instants at or before `at` where anything stands, latest first, until `each` breaks.
+pub fn backwards(
+    rows: &dyn Rows,
+    organization: &OrganizationId,
+    name: &ResourceName,
+    at: Timestamp,
+    revision: Revision,
+    mut each: impl FnMut(Instant) -> ControlFlow<()>,
+) -> Result<(), TableError> {
+    let prefix = keys::seen(organization, name);
+    let mut open: Option<Instant> = None;
+    let mut stopped = false;
+    rows::walk(rows, &prefix, &prefix.clone().instant_descending(at), |part, value| {
+        let at = KeyReader::behind(part).instant_descending().ok_or_else(|| rows::damaged("an observation's key"))?;
+        let row: SeenRow = rows::decode(value)?;
+        if !stands(&row, revision) {
+            return Ok(ControlFlow::Continue(()));
+        }
+        match &mut open {
+            Some(instant) if instant.at == at => instant.rows.push(row),
+            _ => {
+                if let Some(done) = open.replace(Instant { at, rows: vec![row] })
+                    && each(done).is_break()
+                {
+                    stopped = true;
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    if let Some(last) = open
+        && !stopped
+    {
+        let _ = each(last);
+    }
+    Ok(())
+}
+
+/// The earliest instant after `at` where anything stands now.
+fn next(
+    rows: &dyn Rows,
+    organization: &OrganizationId,
+    name: &ResourceName,
+    at: Timestamp,
+) -> Result<Option<Instant>, TableError> {
+    let prefix = keys::seen_at(organization, name);
+    let mut found = None;
+    // Strictly after: all keys of `at` itself begin with its instant.
+    rows::walk(rows, &prefix, &prefix.clone().instant(at).byte(0), |part, _| {
+        let at = KeyReader::behind(part).instant().ok_or_else(|| rows::damaged("an instant's key"))?;
+        let here = instant(rows, organization, name, at, Revision(u64::MAX))?;
+        if here.rows.is_empty() {
+            return Ok(ControlFlow::Continue(()));
+        }
+        found = Some(here);
+        Ok(ControlFlow::Break(()))
+    })?;
+    Ok(found)
+}
