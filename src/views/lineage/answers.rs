@@ -165,10 +165,11 @@ pub struct ChangesAnswer {
     pub head: AnswerHead,
     pub window: Window,
     pub kind: ResourceKind,
-    /// Over all pages, each block of each resource counted once.
+    /// How many times, over all pages, a resource's block appeared. One that came back counts again.
     pub appeared_count: u64,
+    /// How many times one vanished.
     pub vanished_count: u64,
-    /// How many did both, in whatever order.
+    /// How many blocks of resources did both, in whatever order, each counted once.
     pub both_count: u64,
     /// In order of time.
     pub changes: Vec<HolderChange>,

@@ -94,6 +94,7 @@ pub fn changes(
     let after = after.map(continuation).transpose()?;
     let prefix = keys::turns(organization, filter.kind);
     let (mut appeared, mut vanished) = (BTreeSet::new(), BTreeSet::new());
+    let (mut appeared_count, mut vanished_count) = (0, 0);
     let mut changes = Vec::new();
     let mut next = None;
     let mut last = Vec::new();
@@ -113,10 +114,12 @@ pub fn changes(
         if filter.region.is_some() && attributes.region != filter.region {
             return Ok(ControlFlow::Continue(()));
         }
-        match change {
-            Turn::Appeared => appeared.insert((cidr, id.clone())),
-            Turn::Vanished => vanished.insert((cidr, id.clone())),
+        let (count, holders) = match change {
+            Turn::Appeared => (&mut appeared_count, &mut appeared),
+            Turn::Vanished => (&mut vanished_count, &mut vanished),
         };
+        *count += 1;
+        holders.insert((cidr, id.clone()));
         if after.as_deref().is_none_or(|after| part > after) {
             if changes.len() < limit {
                 last = part.to_vec();
@@ -132,8 +135,8 @@ pub fn changes(
         head,
         window,
         kind: filter.kind,
-        appeared_count: appeared.len() as u64,
-        vanished_count: vanished.len() as u64,
+        appeared_count,
+        vanished_count,
         both_count: appeared.intersection(&vanished).count() as u64,
         changes,
         next,
