@@ -7,6 +7,7 @@
 
 mod asked;
 mod body;
+pub mod collectors;
 mod commands;
 mod envelope;
 pub mod limits;
