@@ -6,11 +6,14 @@
 
 pub mod answer;
 pub mod keys;
+mod kinds;
 pub mod lineage;
+pub mod outcomes;
 pub mod overlaps;
 pub mod position;
 pub mod progress;
 pub mod projector;
+pub mod state;
 pub mod store;
 pub mod table;
 pub mod view;

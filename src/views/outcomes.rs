@@ -1,0 +1,258 @@
+//! Outcomes by command id and by revision, and the clock of every organisation: which revision stood when.
+//!
+//! Rows are bytes of fixed parts and the record's value as it stands in the log: what is answered is what is hashed.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::keys::{Key, KeyReader};
+use super::kinds;
+use super::table::{Rows, Table, TableError};
+use super::view::Admitted;
+use crate::domain::digest::Digest;
+use crate::domain::id::{CommandId, OrganizationId, Revision};
+use crate::domain::outcome::Moment;
+use crate::domain::time::Timestamp;
+use crate::log::record::{Offset, Partition};
+
+/// Where an organisation's history ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    pub partition: Partition,
+    pub moment: Moment,
+    /// The SHA-256 of the value of the last outcome.
+    pub chain: Digest,
+}
+
+/// An outcome as it stands in the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordedOutcome {
+    /// `None` for a rejection that is no part of any history.
+    pub revision: Option<Revision>,
+    pub partition: Partition,
+    pub offset: Offset,
+    pub decided_at: Timestamp,
+    /// The digest of the command.
+    pub digest: Digest,
+    /// The record's value.
+    pub value: Arc<[u8]>,
+}
+
+/// Folds one outcome into these rows.
+pub(super) fn fold(table: &mut dyn Table, admitted: &Admitted<'_>) -> Result<(), TableError> {
+    let outcome = admitted.outcome;
+    let place = Place { partition: admitted.partition, offset: admitted.offset, decided_at: outcome.decided_at };
+    let command = command_key(&outcome.organization, outcome.command_id);
+    // The first answer of a command id stands: a later one says only that the id was used again.
+    if table.get(&command)?.is_none() {
+        let mut row = outcome.digest.as_bytes().to_vec();
+        match outcome.revision {
+            Some(revision) => row.extend(revision.0.to_be_bytes()),
+            None => {
+                row.extend(Revision::ZERO.0.to_be_bytes());
+                row.extend(place.with(admitted.value));
+            }
+        }
+        table.put(command, row);
+    }
+    if let Some(moment) = outcome.moment() {
+        table.put(outcome_key(&outcome.organization, moment.revision), place.with(admitted.value));
+        let clock = Key::of(kinds::CLOCK, &outcome.organization).instant_descending(moment.decided_at);
+        table.put(clock.into_bytes(), moment.revision.0.to_be_bytes().to_vec());
+        let head = Head { partition: admitted.partition, moment, chain: Digest::of(admitted.value) };
+        table.put(head_key(&outcome.organization), json(&head));
+    }
+    let newest = Key::new(kinds::NEWEST_COMMAND).raw(&admitted.partition.0.to_be_bytes()).into_bytes();
+    let id = outcome.command_id;
+    if id.get_version_num() == 7 && table.get(&newest)?.is_none_or(|known| known.as_slice() < id.as_bytes().as_slice())
+    {
+        table.put(newest, id.as_bytes().to_vec());
+    }
+    Ok(())
+}
+
+/// The greatest UUIDv7 among the command ids of a partition.
+pub(super) fn newest_command(rows: &dyn Rows, partition: Partition) -> Result<Option<CommandId>, TableError> {
+    let row = rows.get(Key::new(kinds::NEWEST_COMMAND).raw(&partition.0.to_be_bytes()).bytes())?;
+    row.map(|bytes| CommandId::from_slice(&bytes).map_err(|_| damaged("the newest command id"))).transpose()
+}
+
+/// Where the history of an organisation ends; `None` when it has none.
+pub(super) fn head(rows: &dyn Rows, organization: &OrganizationId) -> Result<Option<Head>, TableError> {
+    rows.get(&head_key(organization))?.map(|row| from_json(&row)).transpose()
+}
+
+/// All organisations, in order of their ids.
+pub(super) fn heads(rows: &dyn Rows) -> Result<Vec<(OrganizationId, Head)>, TableError> {
+    let prefix = Key::new(kinds::HEAD);
+    let mut heads = Vec::new();
+    each(rows, prefix.bytes(), &prefix.end(), |key, value| {
+        let id = KeyReader::new(key).and_then(|mut key| key.text()).and_then(|text| text.parse().ok());
+        heads.push((id.ok_or_else(|| damaged("an organisation's head"))?, from_json(value)?));
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(heads)
+}
+
+/// The last moment at or before an instant; `None` when the history begins later.
+pub(super) fn moment_at(
+    rows: &dyn Rows,
+    organization: &OrganizationId,
+    instant: Timestamp,
+) -> Result<Option<Moment>, TableError> {
+    let prefix = Key::of(kinds::CLOCK, organization);
+    let from = prefix.clone().instant_descending(instant);
+    let mut moment = None;
+    each(rows, from.bytes(), &prefix.end(), |key, value| {
+        let decided_at = key.get(prefix.bytes().len()..).and_then(|rest| {
+            let mut bytes = vec![0];
+            bytes.extend_from_slice(rest);
+            KeyReader::new(&bytes).and_then(|mut reader| reader.instant_descending())
+        });
+        let revision = value.try_into().map(|bytes| Revision(u64::from_be_bytes(bytes))).ok();
+        let (Some(decided_at), Some(revision)) = (decided_at, revision) else {
+            return Err(damaged("a row of the clock"));
+        };
+        moment = Some(Moment { revision, decided_at });
+        Ok(ControlFlow::Break(()))
+    })?;
+    Ok(moment)
+}
+
+/// When a revision was decided; `None` when there is no such revision.
+pub(super) fn moment_of(
+    rows: &dyn Rows,
+    organization: &OrganizationId,
+    revision: Revision,
+) -> Result<Option<Moment>, TableError> {
+    let Some(row) = rows.get(&outcome_key(organization, revision))? else { return Ok(None) };
+    let (place, _) = Place::read(&row)?;
+    Ok(Some(Moment { revision, decided_at: place.decided_at }))
+}
+
+/// The outcome that a command id had first.
+pub(super) fn by_command(
+    rows: &dyn Rows,
+    organization: &OrganizationId,
+    command: CommandId,
+) -> Result<Option<RecordedOutcome>, TableError> {
+    let Some(row) = rows.get(&command_key(organization, command))? else { return Ok(None) };
+    let broken = || damaged("an outcome's command id");
+    let (digest, rest) = row.split_first_chunk::<32>().ok_or_else(broken)?;
+    let (revision, rest) = rest.split_first_chunk::<8>().ok_or_else(broken)?;
+    let (digest, revision) = (Digest::from_bytes(*digest), Revision(u64::from_be_bytes(*revision)));
+    if revision == Revision::ZERO {
+        let (place, value) = Place::read(rest)?;
+        return Ok(Some(place.outcome(None, digest, value)));
+    }
+    let row = rows.get(&outcome_key(organization, revision))?.ok_or_else(broken)?;
+    let (place, value) = Place::read(&row)?;
+    Ok(Some(place.outcome(Some(revision), digest, value)))
+}
+
+/// Outcomes from a revision on, at most `limit`.
+pub(super) fn from_revision(
+    rows: &dyn Rows,
+    organization: &OrganizationId,
+    from: Revision,
+    limit: usize,
+) -> Result<Vec<RecordedOutcome>, TableError> {
+    #[derive(Deserialize)]
+    struct WithDigest {
+        digest: Digest,
+    }
+    let mut outcomes = Vec::new();
+    if limit == 0 {
+        return Ok(outcomes);
+    }
+    let end = Key::of(kinds::OUTCOME, organization).end();
+    each(rows, &outcome_key(organization, from), &end, |key, row| {
+        let revision = key.last_chunk::<8>().map(|bytes| Revision(u64::from_be_bytes(*bytes)));
+        let (place, value) = Place::read(row)?;
+        let WithDigest { digest } = from_json(value)?;
+        outcomes.push(place.outcome(revision, digest, value));
+        Ok(if outcomes.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+    })?;
+    Ok(outcomes)
+}
+
+/// Where a record stands in the log and when it was decided: before its value.
+#[derive(Clone, Copy)]
+struct Place {
+    partition: Partition,
+    offset: Offset,
+    decided_at: Timestamp,
+}
+
+impl Place {
+    fn with(self, value: &[u8]) -> Vec<u8> {
+        let mut row = Vec::with_capacity(20 + value.len());
+        row.extend(self.partition.0.to_be_bytes());
+        row.extend(self.offset.0.to_be_bytes());
+        row.extend(self.decided_at.micros().to_be_bytes());
+        row.extend_from_slice(value);
+        row
+    }
+
+    fn read(row: &[u8]) -> Result<(Self, &[u8]), TableError> {
+        let broken = || damaged("an outcome");
+        let (partition, rest) = row.split_first_chunk::<4>().ok_or_else(broken)?;
+        let (offset, rest) = rest.split_first_chunk::<8>().ok_or_else(broken)?;
+        let (decided_at, value) = rest.split_first_chunk::<8>().ok_or_else(broken)?;
+        let micros = i64::from_be_bytes(*decided_at);
+        let place = Self {
+            partition: Partition(u32::from_be_bytes(*partition)),
+            offset: Offset(u64::from_be_bytes(*offset)),
+            decided_at: Timestamp::from_micros(micros.clamp(Timestamp::MIN.micros(), Timestamp::MAX.micros())),
+        };
+        Ok((place, value))
+    }
+
+    fn outcome(self, revision: Option<Revision>, digest: Digest, value: &[u8]) -> RecordedOutcome {
+        let Self { partition, offset, decided_at } = self;
+        RecordedOutcome { revision, partition, offset, decided_at, digest, value: value.into() }
+    }
+}
+
+fn head_key(organization: &OrganizationId) -> Vec<u8> {
+    Key::of(kinds::HEAD, organization).into_bytes()
+}
+
+fn command_key(organization: &OrganizationId, command: CommandId) -> Vec<u8> {
+    Key::of(kinds::COMMAND, organization).bits(command.as_u128()).into_bytes()
+}
+
+fn outcome_key(organization: &OrganizationId, revision: Revision) -> Vec<u8> {
+    Key::of(kinds::OUTCOME, organization).revision(revision).into_bytes()
+}
+
+/// A scan whose visitor may fail.
+pub(super) fn each(
+    rows: &dyn Rows,
+    from: &[u8],
+    to: &[u8],
+    mut visit: impl FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, TableError>,
+) -> Result<(), TableError> {
+    let mut failed = None;
+    rows.scan(from, to, &mut |key, value| {
+        visit(key, value).unwrap_or_else(|error| {
+            failed = Some(error);
+            ControlFlow::Break(())
+        })
+    })?;
+    failed.map_or(Ok(()), Err)
+}
+
+pub(super) fn json<T: Serialize>(value: &T) -> Vec<u8> {
+    serde_json::to_vec(value).expect("rows hold nothing that JSON cannot")
+}
+
+pub(super) fn from_json<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, TableError> {
+    serde_json::from_slice(bytes).map_err(|error| TableError(format!("a row cannot be read: {error}")))
+}
+
+pub(super) fn damaged(what: &str) -> TableError {
+    TableError(format!("{what} cannot be read; rebuild the views with `ipam views rebuild`"))
+}
