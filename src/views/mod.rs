@@ -5,9 +5,12 @@
 //! Queries answer `at` a moment of the world, `as_of` what the ledger knew then (design D14).
 
 pub mod answer;
+mod handle;
 pub mod keys;
 mod kinds;
+pub mod ledger;
 pub mod lineage;
+mod objects;
 pub mod outcomes;
 pub mod overlaps;
 pub mod position;
@@ -18,3 +21,5 @@ pub mod store;
 pub mod table;
 pub mod view;
 pub mod when;
+
+pub use handle::Views;

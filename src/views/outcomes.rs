@@ -106,11 +106,7 @@ pub(super) fn moment_at(
     let from = prefix.clone().instant_descending(instant);
     let mut moment = None;
     each(rows, from.bytes(), &prefix.end(), |key, value| {
-        let decided_at = key.get(prefix.bytes().len()..).and_then(|rest| {
-            let mut bytes = vec![0];
-            bytes.extend_from_slice(rest);
-            KeyReader::new(&bytes).and_then(|mut reader| reader.instant_descending())
-        });
+        let decided_at = KeyReader::new(key).and_then(|mut key| key.text().and_then(|_| key.instant_descending()));
         let revision = value.try_into().map(|bytes| Revision(u64::from_be_bytes(bytes))).ok();
         let (Some(decided_at), Some(revision)) = (decided_at, revision) else {
             return Err(damaged("a row of the clock"));

@@ -11,8 +11,7 @@ use super::outcomes::{from_json, json};
 use super::table::{Rows, Table, TableError};
 use crate::domain::digest::Digest;
 use crate::domain::id::{CommandId, OrganizationId};
-use crate::domain::outcome::Outcome;
-use crate::domain::{Row, RowKey, State, apply_outcome};
+use crate::domain::{Row, RowKey, State};
 use crate::log::admission::Admission;
 
 /// The state of a partition at the position `admission.next`: what its writer goes on from.
@@ -41,23 +40,26 @@ pub struct RestoredOrganization {
 pub struct States(Mutex<BTreeMap<OrganizationId, State>>);
 
 impl States {
-    /// Calls `use_it` with the state of an organisation, loaded from `rows` where it is not in memory yet.
+    /// Loads the state of an organisation from `rows` where it is not in memory yet.
+    pub(super) fn ensure(&self, rows: &dyn Rows, organization: &OrganizationId) -> Result<(), TableError> {
+        let mut states = self.lock();
+        if !states.contains_key(organization) {
+            let mut state = State::restore(organization.clone(), load(rows, organization)?);
+            state.track_rows();
+            states.insert(organization.clone(), state);
+        }
+        Ok(())
+    }
+
+    /// Calls `use_it` with a state that is in memory.
     pub(super) fn with<T>(
         &self,
-        rows: impl FnOnce() -> Result<Vec<Row>, TableError>,
         organization: &OrganizationId,
         use_it: impl FnOnce(&mut State) -> T,
     ) -> Result<T, TableError> {
         let mut states = self.lock();
-        let state = match states.entry(organization.clone()) {
-            std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
-            std::collections::btree_map::Entry::Vacant(entry) => {
-                let mut state = State::restore(organization.clone(), rows()?);
-                state.track_rows();
-                entry.insert(state)
-            }
-        };
-        Ok(use_it(state))
+        let state = states.get_mut(organization);
+        state.map(use_it).ok_or_else(|| TableError(format!("the state of {organization} is not loaded")))
     }
 
     /// Forgets all: what was under way will not be committed.
@@ -92,11 +94,9 @@ impl Dirty {
     /// Writes the rows as they stand now.
     pub fn write(&mut self, states: &States, table: &mut dyn Table) -> Result<(), TableError> {
         for (organization, keys) in std::mem::take(&mut self.0) {
-            let rows = states.with(
-                || load(table, &organization),
-                &organization,
-                |state| keys.into_iter().map(|key| (row_key(&organization, &key), state.row(&key))).collect::<Vec<_>>(),
-            )?;
+            let rows = states.with(&organization, |state| {
+                keys.into_iter().map(|key| (row_key(&organization, &key), state.row(&key))).collect::<Vec<_>>()
+            })?;
             for (key, row) in rows {
                 match row {
                     Some(row) => table.put(key, json(&row)),
@@ -108,27 +108,8 @@ impl Dirty {
     }
 }
 
-/// Folds one outcome; the rows it touched.
-pub(super) fn fold(
-    states: &States,
-    dirty: &mut Dirty,
-    table: &dyn Table,
-    outcome: &Outcome,
-) -> Result<Vec<RowKey>, TableError> {
-    let touched = states.with(
-        || load(table, &outcome.organization),
-        &outcome.organization,
-        |state| {
-            apply_outcome(state, outcome);
-            state.take_touched()
-        },
-    )?;
-    dirty.add(&outcome.organization, &touched);
-    Ok(touched)
-}
-
 /// All rows of an organisation's state.
-pub(super) fn load<R: Rows + ?Sized>(rows: &R, organization: &OrganizationId) -> Result<Vec<Row>, TableError> {
+pub(super) fn load(rows: &dyn Rows, organization: &OrganizationId) -> Result<Vec<Row>, TableError> {
     let prefix = Key::of(kinds::STATE, organization);
     let mut loaded = Vec::new();
     let mut failed = None;

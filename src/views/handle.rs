@@ -1,0 +1,492 @@
+//! The handle on the views: every question that HTTP and CLI ask goes through here.
+//!
+//! A question is answered from one consistent picture of all views, as of one revision, and says which. Queries
+//! read the store and block for microseconds to milliseconds; only waiting is async.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::answer::{
+    AllocationAnswer, Answer, IpamAnswer, OrganizationAnswer, Page, Paging, PoolAnswer, PoolCidrAnswer, PoolTree,
+    ScopeAnswer, UsagePoint,
+};
+use super::ledger::{LEDGER, LedgerView};
+use super::objects::{self, Asked};
+use super::outcomes::{self, Head, RecordedOutcome};
+use super::position::Position;
+use super::progress::Progress;
+use super::projector::{Projector, ProjectorError};
+use super::state::{Restored, RestoredOrganization, States, load};
+use super::store::{Family, Snapshot, Store, StoreError};
+use super::table::{Rows, TableError};
+use super::view::View;
+use super::when::{AnswerHead, AsOf, QueryError, When};
+use crate::address::Cidr;
+use crate::domain::allocation::preview_next_cidr;
+use crate::domain::command::Command;
+use crate::domain::id::{AllocationId, CommandId, IpamId, OrganizationId, PoolId, Revision, ScopeId};
+use crate::domain::outcome::Moment;
+use crate::domain::rejection::Rejection;
+use crate::domain::{Context, State};
+use crate::log::Log;
+use crate::log::record::{Offset, Partition};
+
+/// The views. Clones are the same views.
+#[derive(Clone, Debug)]
+pub struct Views {
+    store: Arc<Store>,
+    progress: Arc<Progress>,
+    states: Arc<States>,
+    read_only: bool,
+}
+
+impl Views {
+    /// Opens the views in `path` and follows `log` from where they stand.
+    ///
+    /// # Errors
+    /// When the store cannot be opened, or a view is ahead of the log or of another ledger.
+    pub fn open(path: &Path, log: Arc<dyn Log>) -> Result<(Self, Projector), ProjectorError> {
+        let states = Arc::new(States::default());
+        let folds = views(&states);
+        let store = Arc::new(Store::open(path, &families(&folds))?);
+        let progress = Arc::new(Progress::default());
+        let projector = Projector::start(log, Arc::clone(&store), folds, Arc::clone(&progress))?;
+        Ok((Self { store, progress, states, read_only: false }, projector))
+    }
+
+    /// Opens the views to be read as they were last flushed, whether or not another process has them open.
+    ///
+    /// # Errors
+    /// When there are none, or they cannot be opened.
+    pub fn open_read_only(path: &Path) -> Result<Self, StoreError> {
+        let states = Arc::new(States::default());
+        let store = Arc::new(Store::open_read_only(path, &families(&views(&states)))?);
+        Ok(Self { store, progress: Arc::default(), states, read_only: true })
+    }
+
+    /// Empties the views called `name` (`ledger`, `lineage` …), or all, so that the next start folds them again from
+    /// the beginning of the log. Returns the names of the views emptied. No other process may have them open.
+    ///
+    /// # Errors
+    /// When the store cannot be opened or written.
+    pub fn clear(path: &Path, name: Option<&str>) -> Result<Vec<&'static str>, ProjectorError> {
+        let families = families(&views(&Arc::default()));
+        let store = Store::open(path, &families)?;
+        let mut cleared = Vec::new();
+        for family in &families {
+            let base = family.name.split('.').next();
+            if name.is_none_or(|name| name == family.name || Some(name) == base) {
+                store.clear(family.name)?;
+                cleared.push(family.name);
+            }
+        }
+        Ok(cleared)
+    }
+
+    /// The names of all views.
+    #[must_use]
+    pub fn names() -> Vec<&'static str> {
+        views(&Arc::default()).iter().map(|view| view.name()).collect()
+    }
+
+    /// How far the views are.
+    #[must_use]
+    pub fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// Where a view stands, by partition.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn positions(&self, view: &str) -> Result<BTreeMap<Partition, Position>, TableError> {
+        self.store.positions(view)
+    }
+
+    /// The rows of a view in one consistent picture with those of others: for views with queries of their own.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot<'_> {
+        self.store.snapshot()
+    }
+
+    // --- The organisation and its objects.
+
+    /// Accounts, roles, and what is monitored and why not.
+    ///
+    /// # Errors
+    /// When there is no such organisation, then or at all.
+    pub fn organization(&self, id: &OrganizationId, when: &When) -> Result<Answer<OrganizationAnswer>, QueryError> {
+        self.ask(id, when, objects::organization)
+    }
+
+    /// All IPAMs, by id.
+    ///
+    /// # Errors
+    /// As [`Views::organization`].
+    pub fn ipams(&self, id: &OrganizationId, when: &When) -> Result<Answer<Page<IpamAnswer>>, QueryError> {
+        self.ask(id, when, objects::ipams)
+    }
+
+    /// The scopes of an IPAM, or of all, with counts.
+    ///
+    /// # Errors
+    /// As [`Views::organization`], and when there is no such IPAM.
+    pub fn scopes(
+        &self,
+        id: &OrganizationId,
+        when: &When,
+        ipam: Option<IpamId>,
+    ) -> Result<Answer<Page<ScopeAnswer>>, QueryError> {
+        self.ask(id, when, |asked| objects::scopes(asked, ipam))
+    }
+
+    /// The pools of a scope, or of all, as trees with utilization.
+    ///
+    /// # Errors
+    /// As [`Views::organization`], and when there is no such scope or the tree is too large.
+    pub fn pools(
+        &self,
+        id: &OrganizationId,
+        when: &When,
+        scope: Option<ScopeId>,
+    ) -> Result<Answer<PoolTree>, QueryError> {
+        self.ask(id, when, |asked| objects::pool_tree(asked, scope))
+    }
+
+    /// One pool with its utilization.
+    ///
+    /// # Errors
+    /// As [`Views::organization`], and when there is no such pool.
+    pub fn pool(&self, id: &OrganizationId, when: &When, pool: PoolId) -> Result<Answer<PoolAnswer>, QueryError> {
+        self.ask(id, when, |asked| objects::pool(asked, pool))
+    }
+
+    /// Leaf pools by the share handed out, fullest first; at most `limit` (1 to 1,000).
+    ///
+    /// # Errors
+    /// As [`Views::organization`].
+    pub fn fullest(
+        &self,
+        id: &OrganizationId,
+        when: &When,
+        limit: usize,
+    ) -> Result<Answer<Page<PoolAnswer>>, QueryError> {
+        check_limit(limit)?;
+        self.ask(id, when, |asked| objects::fullest(asked, limit))
+    }
+
+    /// The CIDRs of a pool, in address order.
+    ///
+    /// # Errors
+    /// As [`Views::pool`].
+    pub fn pool_cidrs(
+        &self,
+        id: &OrganizationId,
+        when: &When,
+        pool: PoolId,
+    ) -> Result<Answer<Page<PoolCidrAnswer>>, QueryError> {
+        self.ask(id, when, |asked| objects::pool_cidrs(asked, pool))
+    }
+
+    /// The allocations of a pool, in address order.
+    ///
+    /// # Errors
+    /// As [`Views::pool`], and when limit or cursor are none.
+    pub fn allocations(
+        &self,
+        id: &OrganizationId,
+        when: &When,
+        pool: PoolId,
+        paging: &Paging,
+    ) -> Result<Answer<Page<AllocationAnswer>>, QueryError> {
+        check_limit(paging.limit)?;
+        self.ask(id, when, |asked| objects::allocations(asked, pool, paging))
+    }
+
+    /// One allocation, released or not.
+    ///
+    /// # Errors
+    /// As [`Views::organization`], and when there is no such allocation.
+    pub fn allocation(
+        &self,
+        id: &OrganizationId,
+        when: &When,
+        allocation: AllocationId,
+    ) -> Result<Answer<AllocationAnswer>, QueryError> {
+        self.ask(id, when, |asked| objects::allocation(asked, allocation))
+    }
+
+    /// How full a pool was, newest first.
+    ///
+    /// # Errors
+    /// As [`Views::allocations`].
+    pub fn usage_series(
+        &self,
+        id: &OrganizationId,
+        when: &When,
+        pool: PoolId,
+        paging: &Paging,
+    ) -> Result<Answer<Page<UsagePoint>>, QueryError> {
+        check_limit(paging.limit)?;
+        self.ask(id, when, |asked| objects::usage_series(asked, pool, paging))
+    }
+
+    /// The block that an `AllocateCidr` would get now, or why it would get none. Nothing changes.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    pub fn preview_next_cidr(
+        &self,
+        command: &Command,
+        context: &Context,
+    ) -> Result<(AnswerHead, Result<Cidr, Rejection>), QueryError> {
+        self.level()?;
+        let organization = &command.organization;
+        self.states.ensure(&self.store.snapshot().rows(LEDGER)?, organization)?;
+        let preview = |state: &mut State| {
+            let moment = state.moment();
+            // The state may hold a later outcome than the clock of whoever asks.
+            let decided_at = context.decided_at.max(moment.decided_at.plus_micros(1));
+            (head_of(moment), preview_next_cidr(state, command, &Context { decided_at }))
+        };
+        Ok(self.states.with(organization, preview)?)
+    }
+
+    // --- Outcomes.
+
+    /// The outcome that a command id had first; `None` when it is not known here (yet).
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn outcome(
+        &self,
+        organization: &OrganizationId,
+        command: CommandId,
+    ) -> Result<Option<RecordedOutcome>, TableError> {
+        outcomes::by_command(&self.store.snapshot().rows(LEDGER)?, organization, command)
+    }
+
+    /// Outcomes from a revision on, in order, at most `limit` (1 to 1,000). To follow them live, wait for
+    /// [`Progress::subscribe`] and ask again from behind the last.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or the limit is none.
+    pub fn outcomes(
+        &self,
+        organization: &OrganizationId,
+        from: Revision,
+        limit: usize,
+    ) -> Result<Vec<RecordedOutcome>, QueryError> {
+        check_limit(limit)?;
+        Ok(outcomes::from_revision(&self.store.snapshot().rows(LEDGER)?, organization, from, limit)?)
+    }
+
+    /// Where an organisation's history ends here; `None` when it has none.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn head(&self, organization: &OrganizationId) -> Result<Option<Head>, TableError> {
+        outcomes::head(&self.store.snapshot().rows(LEDGER)?, organization)
+    }
+
+    /// All organisations, in order of their ids.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn organizations(&self) -> Result<Vec<(OrganizationId, Head)>, TableError> {
+        outcomes::heads(&self.store.snapshot().rows(LEDGER)?)
+    }
+
+    /// Waits until the views hold at least this revision (N5).
+    ///
+    /// # Errors
+    /// [`QueryError::RevisionAhead`] when they do not within `wait`.
+    pub async fn wait_for(
+        &self,
+        organization: &OrganizationId,
+        revision: Revision,
+        wait: Duration,
+    ) -> Result<AnswerHead, QueryError> {
+        let mut known = None;
+        let found = self
+            .wait_until(wait, || {
+                known = self.head(organization)?;
+                Ok(known.filter(|head| head.moment.revision >= revision))
+            })
+            .await?;
+        match (found, known) {
+            (Some(head), _) => Ok(head_of(head.moment)),
+            (None, None) => Err(QueryError::OrganizationNotFound(organization.clone())),
+            (None, Some(head)) => Err(QueryError::RevisionAhead { asked: revision, head: head.moment.revision }),
+        }
+    }
+
+    /// Waits for the outcome of a command (design D12); `None` when it is not known within `wait`: it may still come.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn wait_for_outcome(
+        &self,
+        organization: &OrganizationId,
+        command: CommandId,
+        wait: Duration,
+    ) -> Result<Option<RecordedOutcome>, TableError> {
+        self.wait_until(wait, || self.outcome(organization, command)).await
+    }
+
+    async fn wait_until<T>(
+        &self,
+        wait: Duration,
+        mut look: impl FnMut() -> Result<Option<T>, TableError>,
+    ) -> Result<Option<T>, TableError> {
+        let mut commits = self.progress.subscribe();
+        let until = tokio::time::Instant::now() + wait;
+        loop {
+            commits.mark_unchanged();
+            if let Some(found) = look()? {
+                return Ok(Some(found));
+            }
+            if !matches!(tokio::time::timeout_at(until, commits.changed()).await, Ok(Ok(()))) {
+                // What was committed between the last look and now.
+                return look();
+            }
+        }
+    }
+
+    // --- What a writer starts from (design D10).
+
+    /// The state of a partition at the view's position; `None` when the view has none.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn restore(&self, partition: Partition) -> Result<Option<Restored>, TableError> {
+        let snapshot = self.store.snapshot();
+        let rows = snapshot.rows(LEDGER)?;
+        let Some(position) = Position::all(&rows)?.remove(&partition) else { return Ok(None) };
+        let mut organizations = Vec::new();
+        for (id, head) in outcomes::heads(&rows)? {
+            if head.partition == partition {
+                let rows = load(&rows, &id)?;
+                organizations.push(RestoredOrganization { id, rows, chain: head.chain });
+            }
+        }
+        let newest_command = outcomes::newest_command(&rows, partition)?;
+        Ok(Some(Restored { admission: position.admission, organizations, newest_command }))
+    }
+
+    /// Every outcome of the partition before this offset is found by [`Views::outcome`].
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn covered(&self, partition: Partition) -> Result<Offset, TableError> {
+        let position = self.store.positions(LEDGER)?.remove(&partition);
+        Ok(position.map_or(Offset(0), |position| position.admission.next))
+    }
+
+    // --- How questions are asked.
+
+    /// Asks about one organisation as of one moment.
+    fn ask<T>(
+        &self,
+        organization: &OrganizationId,
+        when: &When,
+        question: impl FnOnce(&Asked<'_>) -> Result<T, QueryError>,
+    ) -> Result<Answer<T>, QueryError> {
+        self.level()?;
+        let snapshot = self.store.snapshot();
+        let rows = snapshot.rows(LEDGER)?;
+        let moment = resolve(&rows, organization, when)?;
+        let asked = Asked { rows: &rows, organization, moment };
+        let body = question(&asked)?;
+        Ok(Answer { organization: organization.clone(), head: asked.head(), body })
+    }
+
+    /// Asks a view with queries of its own, such as lineage: `family` is its name. `question` gets its rows and the
+    /// moment up to which it may know; `at` is its own to read.
+    ///
+    /// # Errors
+    /// Those of `question`; when there is no such organisation; when the views are not level yet.
+    pub fn ask_view<T>(
+        &self,
+        family: &str,
+        organization: &OrganizationId,
+        when: &When,
+        question: impl FnOnce(&dyn Rows, AnswerHead) -> Result<T, QueryError>,
+    ) -> Result<Answer<T>, QueryError> {
+        self.level()?;
+        let snapshot = self.store.snapshot();
+        let known = When { at: None, as_of: when.as_of };
+        let head = head_of(resolve(&snapshot.rows(LEDGER)?, organization, &known)?);
+        let body = question(&snapshot.rows(family)?, head)?;
+        Ok(Answer { organization: organization.clone(), head, body })
+    }
+
+    /// Whether all views stand at the same place: after a crash some are behind for a moment.
+    fn level(&self) -> Result<(), QueryError> {
+        if self.read_only {
+            let mut positions = Vec::new();
+            for name in Self::names() {
+                positions.push(self.store.positions(name)?);
+            }
+            let level = positions.windows(2).all(|pair| pair.first() == pair.last());
+            return if level { Ok(()) } else { Err(QueryError::CatchingUp) };
+        }
+        if self.progress.caught_up() { Ok(()) } else { Err(QueryError::CatchingUp) }
+    }
+}
+
+/// The moment up to which a question about decisions is answered: decisions are true from when they were decided,
+/// so of `at` and `as_of` the earlier one answers (design D14).
+fn resolve(rows: &dyn Rows, organization: &OrganizationId, when: &When) -> Result<Moment, QueryError> {
+    let head = outcomes::head(rows, organization)?
+        .ok_or_else(|| QueryError::OrganizationNotFound(organization.clone()))?
+        .moment;
+    let at_instant = |instant| match outcomes::moment_at(rows, organization, instant)? {
+        Some(moment) => Ok(moment),
+        None => Err(before_history(rows, organization, head)),
+    };
+    let known = match when.as_of {
+        None => head,
+        Some(AsOf::Revision(asked)) if asked > head.revision => {
+            return Err(QueryError::RevisionAhead { asked, head: head.revision });
+        }
+        Some(AsOf::Revision(asked)) => match outcomes::moment_of(rows, organization, asked)? {
+            Some(moment) => moment,
+            None => return Err(before_history(rows, organization, head)),
+        },
+        Some(AsOf::Instant(instant)) => at_instant(instant)?,
+    };
+    match when.at {
+        None => Ok(known),
+        Some(at) => Ok(at_instant(at.last_instant())?.min(known)),
+    }
+}
+
+fn before_history(rows: &dyn Rows, organization: &OrganizationId, head: Moment) -> QueryError {
+    match outcomes::moment_of(rows, organization, Revision(1)) {
+        Ok(first) => {
+            QueryError::BeforeHistory { organization: organization.clone(), first: first.unwrap_or(head).decided_at }
+        }
+        Err(error) => QueryError::Store(error),
+    }
+}
+
+fn head_of(moment: Moment) -> AnswerHead {
+    AnswerHead { revision: moment.revision, decided_at: moment.decided_at }
+}
+
+fn check_limit(limit: usize) -> Result<(), QueryError> {
+    let max = Paging::LIMIT_MAX;
+    if (1..=max).contains(&limit) { Ok(()) } else { Err(QueryError::Limit { asked: limit, max }) }
+}
+
+/// All views of this version.
+fn views(states: &Arc<States>) -> Vec<Box<dyn View>> {
+    vec![Box::new(LedgerView::new(Arc::clone(states)))]
+}
+
+fn families(views: &[Box<dyn View>]) -> Vec<Family> {
+    views.iter().map(|view| Family { name: view.name(), prefixes: view.prefixes() }).collect()
+}

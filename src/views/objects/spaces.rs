@@ -1,0 +1,93 @@
+//! IPAMs and scopes, with counts.
+
+use super::organization::reach;
+use super::pools::live_pools;
+use super::rows::{Asked, Kind, Object, ObjectRow};
+use crate::domain::command::Visibility;
+use crate::domain::id::IpamId;
+use crate::domain::ipam::Ipam;
+use crate::views::answer::{IpamAnswer, Page, ScopeAnswer, ScopeKind};
+use crate::views::when::QueryError;
+
+/// All IPAMs, by id.
+pub(in crate::views) fn ipams(asked: &Asked<'_>) -> Result<Page<IpamAnswer>, QueryError> {
+    let rows = asked.children((Kind::Organization, 0), Kind::Ipam)?;
+    let reach = reach(asked)?;
+    let mut items = Vec::with_capacity(rows.len());
+    for row in rows {
+        let changed = row.changed();
+        let ObjectRow { created, object: Object::Ipam(ipam), .. } = row else { continue };
+        let scopes = asked.children((Kind::Ipam, ipam.id.bits()), Kind::Scope)?;
+        items.push(IpamAnswer {
+            ipam: ipam.id,
+            reach: reach.seen_by(&ipam),
+            owner: ipam.owner,
+            home_region: ipam.home_region,
+            operating_regions: ipam.operating_regions.into_iter().collect(),
+            description: ipam.description,
+            name: ipam.tags.get("Name").cloned(),
+            tags: ipam.tags,
+            private_default_scope: ipam.private_default_scope,
+            public_default_scope: ipam.public_default_scope,
+            default_resource_discovery: ipam.default_resource_discovery,
+            default_resource_discovery_association: ipam.default_resource_discovery_association,
+            scope_count: u64::try_from(scopes.len()).unwrap_or(u64::MAX),
+            created,
+            changed,
+        });
+    }
+    Ok(Page { items, next: None })
+}
+
+/// The scopes of an IPAM, or of all.
+pub(in crate::views) fn scopes(asked: &Asked<'_>, ipam: Option<IpamId>) -> Result<Page<ScopeAnswer>, QueryError> {
+    let ipams = match ipam {
+        Some(id) => {
+            asked.live(Kind::Ipam, id.bits())?.ok_or_else(|| asked.not_found("IPAM", id))?;
+            vec![id]
+        }
+        None => all_ipams(asked)?.into_iter().map(|ipam| ipam.id).collect(),
+    };
+    let mut items = Vec::new();
+    for ipam in ipams {
+        for row in asked.children((Kind::Ipam, ipam.bits()), Kind::Scope)? {
+            items.push(scope(asked, row)?);
+        }
+    }
+    Ok(Page { items: items.into_iter().flatten().collect(), next: None })
+}
+
+fn scope(asked: &Asked<'_>, row: ObjectRow) -> Result<Option<ScopeAnswer>, QueryError> {
+    let changed = row.changed();
+    let ObjectRow { created, object: Object::Scope(scope), .. } = row else { return Ok(None) };
+    let pools = live_pools(asked, scope.id)?;
+    let mut allocation_count = 0;
+    for (pool, _) in &pools {
+        allocation_count += asked.usage(pool.id)?.allocations;
+    }
+    Ok(Some(ScopeAnswer {
+        scope: scope.id,
+        ipam: scope.ipam,
+        kind: match scope.visibility {
+            Visibility::Private => ScopeKind::Private,
+            Visibility::Public => ScopeKind::Public,
+        },
+        is_default: scope.is_default,
+        description: scope.description,
+        name: scope.tags.get("Name").cloned(),
+        tags: scope.tags,
+        pool_count: u64::try_from(pools.len()).unwrap_or(u64::MAX),
+        allocation_count,
+        created,
+        changed,
+    }))
+}
+
+pub(super) fn all_ipams(asked: &Asked<'_>) -> Result<Vec<Ipam>, QueryError> {
+    let rows = asked.children((Kind::Organization, 0), Kind::Ipam)?;
+    let ipams = rows.into_iter().filter_map(|row| match row.object {
+        Object::Ipam(ipam) => Some(ipam),
+        _ => None,
+    });
+    Ok(ipams.collect())
+}
