@@ -7,6 +7,8 @@
 
 pub mod admission;
 pub mod embedded;
+pub mod kafka;
+pub mod partition;
 pub mod record;
 pub mod simulated;
 pub mod wire;
