@@ -36,7 +36,10 @@ pub(super) fn header(ask: &Ask<'_>) -> Result<(), Rejection> {
 }
 
 /// A text of at most `chars_max` characters without control characters.
-pub(super) fn text(field: &'static str, value: &str, chars_max: usize) -> Result<(), Rejection> {
+///
+/// # Errors
+/// Which of the two it is not; `field` is named in it.
+pub fn text(field: &'static str, value: &str, chars_max: usize) -> Result<(), Rejection> {
     let chars = value.chars().count();
     if chars > chars_max {
         let rule = "texts have a greatest length";

@@ -7,7 +7,7 @@ pub mod allocation;
 mod apply;
 pub mod authority;
 pub mod change;
-mod check;
+pub mod check;
 pub mod command;
 mod contents;
 mod decide;

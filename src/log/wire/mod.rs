@@ -1,14 +1,59 @@
 //! Bytes: how commands are read and outcomes are written and read. JSON throughout, so that any
 //! language can take part; the schemas are in `schemas/`.
+//!
+//! Whether a command makes sense is `domain`'s question. Invariant: what names a command, an organisation
+//! and an account is answered on record, however wrong the rest of it is; what does not is a dead letter.
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
+mod command;
+mod json;
+mod typed;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::domain::command::{Command, CommandBody, Principal};
 use crate::domain::digest::Digest;
 use crate::domain::id::{CommandId, OrganizationId, Revision};
 use crate::domain::outcome::{Outcome, SCHEMA_VERSION};
-use crate::domain::rejection::{Code, Rejection};
+use crate::domain::rejection::Rejection;
+
+pub use command::decode_command;
+
+/// A command has at most so many bytes.
+pub const COMMAND_BYTES_MAX: usize = 1 << 20;
+
+/// A command as it is sent: the value of a record on `ipam.commands`, and the body of a request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CommandRequest {
+    /// The version of this format.
+    pub schema: u16,
+    /// Good for one command, for ever: the same id with the same content has one effect. UUIDv7 is best.
+    pub command_id: CommandId,
+    pub organization: OrganizationId,
+    pub principal: Principal,
+    /// Accept only if the object that the command names has not changed after this revision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub if_revision: Option<Revision>,
+    /// Why, for people who ask later. At most 1,024 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    #[serde(flatten)]
+    pub body: CommandBody,
+}
+
+impl CommandRequest {
+    /// A command without `if_revision` and `reason`.
+    #[must_use]
+    pub fn new(id: CommandId, organization: OrganizationId, principal: Principal, body: CommandBody) -> Self {
+        Self { schema: SCHEMA_VERSION, command_id: id, organization, principal, if_revision: None, reason: None, body }
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("a command holds nothing that JSON cannot")
+    }
+}
 
 /// A command as it was read: its sender can be answered, whatever the payload.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,38 +87,6 @@ pub enum OutcomeError {
     Schema { found: u16 },
     #[error("the record cannot be read")]
     Json(#[from] serde_json::Error),
-}
-
-/// A command's JSON, payload unread. Unknown fields are refused by name.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Sent<'a> {
-    #[serde(default = "current_schema")]
-    schema: u16,
-    command_id: CommandId,
-    organization: OrganizationId,
-    principal: Principal,
-    #[serde(default)]
-    if_revision: Option<Revision>,
-    #[serde(default)]
-    reason: Option<String>,
-    #[serde(rename = "type")]
-    type_name: String,
-    #[serde(borrow)]
-    payload: &'a RawValue,
-}
-
-fn current_schema() -> u16 {
-    SCHEMA_VERSION
-}
-
-/// Reads a command.
-///
-/// # Errors
-/// When the bytes cannot be attributed to a command of an organisation.
-pub fn decode_command(bytes: &[u8]) -> Result<Decoded, Undecodable> {
-    let _ = (bytes, Code::MalformedCommand);
-    todo!("the schemas room fills this in")
 }
 
 /// The bytes of an outcome: what is hashed, stored and answered.
