@@ -11,7 +11,6 @@ use prometheus_client::metrics::MetricType;
 use crate::log::Log;
 use crate::log::record::Partition;
 use crate::processor::metrics::{BATCH_BOUNDS_COMMANDS, Histogram, LATENCY_BOUNDS_MICROS, WriterMetrics};
-use crate::views::progress::Progress;
 
 type Encoded = Result<(), fmt::Error>;
 
@@ -89,7 +88,7 @@ impl Writers {
 
 /// The views of this process, held against the log.
 pub struct Views {
-    pub progress: Arc<Progress>,
+    pub views: crate::views::Views,
     pub log: Arc<dyn Log>,
 }
 
@@ -101,7 +100,7 @@ impl fmt::Debug for Views {
 
 impl Collector for Views {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Encoded {
-        let partitions = self.progress.partitions();
+        let partitions = self.views.progress().partitions();
         let mut metric = encoder.encode_descriptor(
             "ipam_views_lag_records",
             "Records of the log that the views have not folded; absent when the log does not answer",

@@ -78,6 +78,20 @@ impl Server {
         Some((answer.status().as_u16(), serde_json::from_str(&text).unwrap_or(Value::String(text))))
     }
 
+    /// Sends many commands in order; gives their answers.
+    pub fn send_batch(&self, organization: &str, commands: &Value) -> Value {
+        let url = format!("{}/v1/organizations/{organization}/commands:batch", self.url);
+        let mut answer = self
+            .agent
+            .post(url)
+            .header("content-type", "application/json")
+            .send(commands.to_string())
+            .expect("the server answers");
+        let text = answer.body_mut().with_config().limit(256 << 20).read_to_string().expect("a body");
+        assert_eq!(answer.status().as_u16(), 200, "{text}");
+        serde_json::from_str(&text).expect("JSON")
+    }
+
     /// Sends one command that must be accepted; gives its outcome.
     pub fn accept(&self, organization: &str, account: &str, kind: &str, payload: &Value) -> Value {
         let (status, body) = self.try_send(organization, &command(account, kind, payload)).expect("the server answers");

@@ -1,0 +1,82 @@
+//! A node on the embedded log: one process, one directory, no server beside it.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::memory::ViewsMemory;
+use super::{Node, NodeError};
+use crate::log::Log;
+use crate::log::embedded::EmbeddedLog;
+use crate::log::record::Partition;
+use crate::processor::core::{Config, Domain, Limits};
+use crate::processor::local::Local;
+use crate::processor::metrics::WriterMetrics;
+use crate::processor::writer::{Parts, SystemClock, Writer};
+use crate::views::Views;
+
+/// Partitions of a new embedded log: one writer shares one fsync among all that is ready.
+const PARTITIONS: u32 = 1;
+/// Commands waiting for a writer; further ones wait outside.
+const QUEUE_COMMANDS_MAX: usize = 10_000;
+
+fn partition_of(_: &crate::domain::id::OrganizationId, _: u32) -> Partition {
+    Partition(0)
+}
+
+/// Opens the ledger in `data`, or makes a new one.
+///
+/// # Errors
+/// Each says what to do.
+pub fn open_embedded(data: &Path) -> Result<Node, NodeError> {
+    fs::create_dir_all(data).map_err(|error| NodeError::Directory { path: data.to_owned(), error })?;
+    let log: Arc<dyn Log> = Arc::new(EmbeddedLog::open(&data.join("log"), PARTITIONS)?);
+    let (views, projector) = Views::open(&data.join("views"), Arc::clone(&log))?;
+    let partitions = log.partitions()?;
+    let memory = Arc::new(ViewsMemory(views.clone()));
+    let ledger = Uuid::new_v4();
+    let (local, queues) = Local::new(partitions, QUEUE_COMMANDS_MAX, partition_of);
+    let (mut writers, mut writer_metrics) = (Vec::new(), Vec::new());
+    for (partition, queue) in (0..partitions).map(Partition).zip(queues) {
+        let metrics = Arc::new(WriterMetrics::default());
+        writer_metrics.push((partition, Arc::clone(&metrics)));
+        let writer = Writer::start(Parts {
+            config: Config { partition, ledger, partitions, partition_of, limits: Limits::default() },
+            log: Arc::clone(&log),
+            memory: memory.clone(),
+            rules: Arc::new(Domain),
+            clock: Arc::new(SystemClock),
+            metrics,
+            topic: None,
+            queue: Some(queue),
+        });
+        writers.push((partition, writer.map_err(NodeError::Thread)?));
+    }
+    Ok(Node {
+        log,
+        views,
+        projector: Some(projector),
+        writers: Arc::new(writers),
+        writer_metrics,
+        submit: Some(Arc::new(local)),
+    })
+}
+
+/// Opens the ledger in `data` for questions. The log is not written; the views, which are derived from it, follow.
+///
+/// # Errors
+/// Each says what to do.
+pub fn open_embedded_for_reading(data: &Path) -> Result<Node, NodeError> {
+    let log: Arc<dyn Log> = Arc::new(EmbeddedLog::open_read_only(&data.join("log"))?);
+    let (views, projector) = Views::open(&data.join("views"), Arc::clone(&log))?;
+    Ok(Node {
+        log,
+        views,
+        projector: Some(projector),
+        writers: Arc::default(),
+        writer_metrics: Vec::new(),
+        submit: None,
+    })
+}

@@ -1,0 +1,129 @@
+//! A node: log, writers, views and HTTP put together. Nothing is decided here; this is the wiring.
+//!
+//! The order matters. Opening: log, views, writers, router. Stopping: HTTP first (by the caller), then the writers,
+//! which answer what they accepted, then the views, which are flushed last.
+
+mod embedded;
+mod memory;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use prometheus_client::registry::Registry;
+
+use crate::api::limits::Limits;
+use crate::api::metrics::Metrics;
+use crate::api::{Parts, collectors};
+use crate::log::Log;
+use crate::log::embedded::OpenError;
+use crate::log::record::Partition;
+use crate::processor::metrics::WriterMetrics;
+use crate::processor::submit::Submit;
+use crate::processor::writer::{Status, Writer};
+use crate::views::Views;
+use crate::views::projector::{Projector, ProjectorError};
+
+pub use embedded::{open_embedded, open_embedded_for_reading};
+
+/// How long a command waits for the views to catch up with a log that it opened itself.
+const CATCH_UP_WITHIN: Duration = Duration::from_secs(600);
+
+/// A node that cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    #[error(transparent)]
+    Log(#[from] OpenError),
+    #[error("the log cannot be read: {0}")]
+    Read(#[from] crate::log::ReadError),
+    #[error(transparent)]
+    Views(#[from] ProjectorError),
+    #[error("{path} cannot be made: {error}")]
+    Directory { path: PathBuf, error: std::io::Error },
+    #[error("a thread cannot be started: {0}")]
+    Thread(std::io::Error),
+    #[error("the views do not catch up with the log: {0}")]
+    Behind(String),
+}
+
+/// An open node. Dropped, it leaves without waiting; [`Node::stop`] leaves in order.
+pub struct Node {
+    log: Arc<dyn Log>,
+    views: Views,
+    projector: Option<Projector>,
+    writers: Arc<Vec<(Partition, Writer)>>,
+    writer_metrics: Vec<(Partition, Arc<WriterMetrics>)>,
+    submit: Option<Arc<dyn Submit>>,
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Node").field("writers", &self.writers).finish_non_exhaustive()
+    }
+}
+
+impl Node {
+    /// The HTTP interface of this node.
+    pub fn router(&self, limits: Limits) -> axum::Router {
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(collectors::Writers(self.writer_metrics.clone())));
+        registry
+            .register_collector(Box::new(collectors::Views { views: self.views.clone(), log: Arc::clone(&self.log) }));
+        let (views, writers) = (self.views.clone(), Arc::clone(&self.writers));
+        crate::api::router(Parts {
+            submit: self.submit.clone(),
+            metrics: Metrics::new(registry),
+            ready: Arc::new(move || {
+                views.progress().ready()?;
+                match writers.iter().find_map(|(partition, writer)| stopped(*partition, &writer.status())) {
+                    Some(reason) => Err(reason),
+                    None => Ok(()),
+                }
+            }),
+            limits,
+        })
+    }
+
+    /// Waits until the views hold what the log held when it was opened.
+    ///
+    /// # Errors
+    /// When they stop before, or take too long.
+    pub fn catch_up(&self) -> Result<(), NodeError> {
+        let until = Instant::now() + CATCH_UP_WITHIN;
+        loop {
+            match self.views.progress().ready() {
+                Ok(()) => return Ok(()),
+                Err(reason) if self.views.progress().caught_up() || Instant::now() > until => {
+                    return Err(NodeError::Behind(reason));
+                }
+                Err(_) => std::thread::sleep(Duration::from_millis(5)),
+            }
+        }
+    }
+
+    /// Leaves in order: what was accepted is answered, then the views are flushed.
+    pub fn stop(mut self) {
+        for (_, writer) in self.writers.iter() {
+            writer.ask_to_leave();
+        }
+        for (partition, writer) in self.writers.iter() {
+            while !matches!(writer.status(), Status::Left) {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            tracing::info!(%partition, "the writer has left");
+        }
+        if let Some(projector) = self.projector.take()
+            && let Err(error) = projector.stop()
+        {
+            tracing::error!(%error, "the views could not be flushed; they fall back at the next start");
+        }
+    }
+}
+
+/// Why a writer takes no commands, when only an operator can change that.
+fn stopped(partition: Partition, status: &Status) -> Option<String> {
+    match status {
+        Status::Stopped { reason } => Some(format!("the writer of partition {partition} has stopped: {reason}")),
+        _ => None,
+    }
+}
