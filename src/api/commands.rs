@@ -58,7 +58,7 @@ pub fn submit(api: Api, asked: Asked, body: Body) -> Answering {
         body::expect_media_type(&asked.headers, "application/json")?;
         let limits = api.limits();
         let bytes = body::read(body, &asked.headers, limits.body_bytes_max, limits.body_time_max).await?;
-        let completed = envelope::complete(&organization, &bytes)?;
+        let completed = envelope::complete(&organization, None, &bytes)?;
         let submit = api.submit()?;
         if prefers_async(&asked.headers) {
             return hand_over(submit, &organization, completed).await;
@@ -122,7 +122,11 @@ pub fn submit_batch(api: Api, asked: Asked, body: Body) -> Answering {
 
 fn one_of_batch(organization: &OrganizationId, command: &RawValue, bytes_max: usize) -> Result<Completed, Problem> {
     let bytes = command.get().as_bytes();
-    if bytes.len() > bytes_max { Err(body::too_large(bytes_max)) } else { envelope::complete(organization, bytes) }
+    if bytes.len() > bytes_max {
+        Err(body::too_large(bytes_max))
+    } else {
+        envelope::complete(organization, None, bytes)
+    }
 }
 
 fn batch_answer(api: &Api, answer: Result<Answer, Problem>) -> BatchAnswer {

@@ -50,11 +50,11 @@ pub struct Completed {
     pub json: Vec<u8>,
 }
 
-/// Completes a command for the organisation of the path.
+/// Completes a command for the organisation of the path. A command without an id gets `new_id`, or a new one.
 ///
 /// # Errors
 /// When it is no JSON object with the members of a command, or names another organisation.
-pub fn complete(organization: &OrganizationId, bytes: &[u8]) -> Result<Completed, Problem> {
+pub fn complete(organization: &OrganizationId, new_id: Option<CommandId>, bytes: &[u8]) -> Result<Completed, Problem> {
     let text =
         std::str::from_utf8(bytes).map_err(|error| Problem::malformed(format!("the body is not UTF-8: {error}")))?;
     let Members(mut members) = serde_json::from_str(text)
@@ -71,7 +71,7 @@ pub fn complete(organization: &OrganizationId, bytes: &[u8]) -> Result<Completed
     let id = match member::<CommandId>(&members, "command_id")? {
         Some(id) => id,
         None => {
-            let id = Uuid::now_v7();
+            let id = new_id.unwrap_or_else(Uuid::now_v7);
             members.push(("command_id".to_owned(), raw(&id)?));
             id
         }
@@ -160,14 +160,14 @@ mod tests {
 
     #[test]
     fn what_is_absent_is_added_and_the_rest_is_left_as_it_was() {
-        let completed = complete(&organization(), format!("{{{REST}}}").as_bytes()).expect("complete");
+        let completed = complete(&organization(), None, format!("{{{REST}}}").as_bytes()).expect("complete");
         let text = String::from_utf8(completed.json).expect("UTF-8");
         assert_eq!(text, format!(r#"{{{REST},"organization":"o-example","command_id":"{}"}}"#, completed.id));
         assert_eq!(completed.id.get_version_num(), 7);
 
         let id = Uuid::from_u128(7);
         let given = format!(r#"{{"command_id":"{id}","organization":"o-example",{REST}}}"#);
-        let completed = complete(&organization(), given.as_bytes()).expect("complete");
+        let completed = complete(&organization(), None, given.as_bytes()).expect("complete");
         assert_eq!((completed.id, completed.json), (id, given.into_bytes()));
     }
 
@@ -186,13 +186,13 @@ mod tests {
             (&format!(r#"{{"organization":"O!",{REST}}}"#), "is not an organisation id"),
             (&format!(r#"{{"command_id":"7",{REST}}}"#), "member `command_id`"),
         ] {
-            let problem = complete(&organization(), body.as_bytes()).expect_err(body);
+            let problem = complete(&organization(), None, body.as_bytes()).expect_err(body);
             assert_eq!((problem.status, problem.code.as_str()), (400, "MalformedRequest"), "{body}");
             assert!(problem.detail.contains(expect), "{body}: {}", problem.detail);
         }
-        let problem = complete(&organization(), b"{\"reason\":\"\xff\"}").expect_err("no UTF-8");
+        let problem = complete(&organization(), None, b"{\"reason\":\"\xff\"}").expect_err("no UTF-8");
         assert!(problem.detail.contains("not UTF-8"), "{}", problem.detail);
-        let problem = complete(&organization(), br#"{"comand_id":1}"#).expect_err("misspelt");
+        let problem = complete(&organization(), None, br#"{"comand_id":1}"#).expect_err("misspelt");
         assert_eq!(problem.would_work.get("nearest").map(String::as_str), Some("command_id"));
     }
 }

@@ -16,6 +16,7 @@ mod node;
 mod openapi;
 mod parameters;
 mod problem;
+mod queries;
 mod route;
 mod routes;
 pub mod server;
@@ -25,12 +26,18 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use commands::{Accepted, BatchAnswer, REPEATED_HEADER};
-pub use envelope::CommandRequest;
-pub use problem::{PROBLEM_JSON, Problem};
+pub use envelope::{CommandRequest, Completed, complete};
+pub use problem::{PROBLEM_JSON, Problem, nearest};
+pub use queries::NextCidr;
 
 use crate::processor::submit::Submit;
 use limits::Limits;
 use metrics::Metrics;
+
+/// Where `ipam serve` listens and the CLI looks for it, unless told otherwise: "IPAM" on a telephone's keys.
+pub const DEFAULT_PORT: u16 = 4726;
+/// The URL of a server that listens there.
+pub const DEFAULT_URL: &str = "http://127.0.0.1:4726";
 
 /// What the HTTP room needs of the others.
 #[derive(Clone)]

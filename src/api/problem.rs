@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::ops::{Deref, DerefMut};
 
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
@@ -19,9 +20,14 @@ use crate::domain::rejection::{Blockers, Rejection};
 /// The media type of problem documents.
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
+/// A problem. The document is boxed: it is the rare case of every answer.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Problem(Box<ProblemDocument>);
+
 /// What went wrong, for programs and for people.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub struct Problem {
+pub struct ProblemDocument {
     /// Names the code: `urn:ipam-ledger:problem:` and the code.
     #[serde(rename = "type")]
     pub type_uri: String,
@@ -56,7 +62,7 @@ pub struct Problem {
 impl Problem {
     /// A problem of the request itself.
     pub fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(ProblemDocument {
             type_uri: format!("urn:ipam-ledger:problem:{code}"),
             title: in_words(code),
             status: status.as_u16(),
@@ -68,7 +74,7 @@ impl Problem {
             would_work: BTreeMap::new(),
             outcome: None,
             headers: Vec::new(),
-        }
+        }))
     }
 
     /// The request cannot be understood.
@@ -103,14 +109,14 @@ impl Problem {
         let texts = |map: &BTreeMap<std::borrow::Cow<'static, str>, String>| {
             map.iter().map(|(name, value)| (name.to_string(), value.clone())).collect()
         };
-        Self {
-            rule: Some(rejection.rule.to_string()),
-            values: texts(&rejection.values),
-            blockers: rejection.blockers.clone(),
-            would_work: texts(&rejection.would_work),
-            outcome,
-            ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, &rejection.code.to_string(), rejection.message.clone())
-        }
+        let mut problem =
+            Self::new(StatusCode::UNPROCESSABLE_ENTITY, &rejection.code.to_string(), rejection.message.clone());
+        problem.rule = Some(rejection.rule.to_string());
+        problem.values = texts(&rejection.values);
+        problem.blockers.clone_from(&rejection.blockers);
+        problem.would_work = texts(&rejection.would_work);
+        problem.outcome = outcome;
+        problem
     }
 
     #[must_use]
@@ -132,6 +138,19 @@ impl Problem {
     }
 }
 
+impl Deref for Problem {
+    type Target = ProblemDocument;
+    fn deref(&self) -> &ProblemDocument {
+        &self.0
+    }
+}
+
+impl DerefMut for Problem {
+    fn deref_mut(&mut self) -> &mut ProblemDocument {
+        &mut self.0
+    }
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -139,7 +158,7 @@ impl IntoResponse for Problem {
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = status;
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
-        for (name, value) in self.headers {
+        for (name, value) in self.0.headers {
             response.headers_mut().insert(name, value);
         }
         response
@@ -152,7 +171,7 @@ pub(crate) fn shortened(text: &str) -> String {
 }
 
 /// The known name nearest to `name`, when one is near enough to be meant.
-pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     const LIKENESS_MIN: f64 = 0.7;
     known
         .into_iter()

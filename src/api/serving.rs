@@ -23,17 +23,18 @@ use super::route::{Handler, Route, Verb};
 pub fn router(api: &Api, routes: Vec<Route>) -> Router {
     let open = Arc::new(Semaphore::new(api.limits().requests_open_max));
     let paths: Arc<[&'static str]> = routes.iter().map(|route| route.path).collect();
-    let mut router = Router::new();
+    let mut served = Router::new();
     for route in routes {
         let filter = match route.verb {
             Verb::Get => MethodFilter::GET,
             Verb::Post => MethodFilter::POST,
         };
-        let (path, route, api, open) = (route.path, Arc::new(route), api.clone(), Arc::clone(&open));
+        let (path, api, open) = (route.path, api.clone(), Arc::clone(&open));
+        let route = Arc::new(route);
         let service = move |request: Request| serve(api.clone(), Arc::clone(&route), Arc::clone(&open), request);
-        router = router.route(path, on(filter, service));
+        served = served.route(path, on(filter, service));
     }
-    router.method_not_allowed_fallback(method_not_allowed).fallback(move |uri: Uri| {
+    served.method_not_allowed_fallback(method_not_allowed).fallback(move |uri: Uri| {
         let paths = Arc::clone(&paths);
         async move { no_such_path(&uri, &paths) }
     })

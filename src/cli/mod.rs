@@ -1,5 +1,283 @@
 //! The `ipam` binary: flags, wiring, output for people and for programs.
+//!
+//! It speaks to a running server, or opens the ledger itself; what it asks and how it prints is the same.
+//! Results go to stdout, explanations to stderr, and the exit code says how it ended: 0 accepted or answered, 1
+//! rejected, 2 wrong use, 3 outcome unknown (repeat with the same command id), 4 no ledger to ask.
 
+mod allocation;
+mod arguments;
+mod ask;
+mod client;
+mod failure;
 pub mod import;
+mod instance;
 pub mod logging;
+mod names;
 pub mod node;
+mod organization;
+mod pool;
+mod print;
+mod raw;
+mod resource;
+mod result;
+mod scope;
+mod session;
+mod settings;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::domain::command::{TagResource, UntagResource};
+use crate::domain::id::CommandId;
+use crate::views::answer::Stamp;
+use crate::views::when::AnswerHead;
+use arguments::{Tag, tags};
+use failure::Failure;
+use print::{Listing, instant};
+use session::Session;
+use settings::{InUse, Settings};
+
+#[derive(Parser, Clone, Debug)]
+#[command(
+    name = "ipam",
+    version,
+    about = "An IP address manager whose truth is a log: every past moment answers",
+    after_help = "Names, or paths of names such as eu/prod, stand wherever an id is wanted.
+
+Examples:
+  ipam use o-example --as 222222222222
+  ipam allocate /24 --from eu/prod --for vpc-0a1b2c --reason 'checkout moves'
+  CIDR=$(ipam allocate /24 --from eu/prod -q)
+  ipam who 10.4.7.1 --at 2024-05-01
+  ipam history 10.4.0.0/16 --as-of -3d
+
+Exit codes: 0 accepted or answered, 1 rejected, 2 wrong use, 3 outcome unknown (repeat it with the same
+--command-id), 4 no ledger to ask."
+)]
+struct Cli {
+    #[command(flatten)]
+    settings: Settings,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Clone, Debug)]
+enum Command {
+    /// Take a block from a pool
+    #[command(after_help = "Examples:
+  ipam allocate /24 --from eu/prod --for vpc-0a1b2c
+  ipam allocate 10.4.7.0/24 --from eu/prod --description 'old data centre'
+  CIDR=$(ipam allocate --from eu/prod -q)")]
+    Allocate(Box<allocation::Allocate>),
+    /// Give a block back; it is free at once
+    Release(allocation::Release),
+    /// Who holds an address, now or at any moment
+    #[command(after_help = "Examples:\n  ipam who 10.4.7.1\n  ipam who 52.94.76.5 --at 2019-03-01")]
+    Who(ask::Who),
+    /// Everybody who ever held an address, or a block and what is in it
+    #[command(after_help = "Examples:\n  ipam history 10.4.7.1\n  ipam history 10.4.0.0/16 --as-of rev:1234")]
+    History(ask::History),
+    /// Who shares addresses with whom in a scope
+    Overlaps(ask::Overlaps),
+    /// What appeared and vanished
+    #[command(after_help = "Example:
+  ipam changes --kind prefix --region eu-central-1 --from 2020-01-01 --until 2021-01-01")]
+    Changes(ask::Changes),
+    /// Pools
+    #[command(subcommand)]
+    Pool(Box<pool::Command>),
+    /// Allocations
+    #[command(subcommand)]
+    Allocation(Box<allocation::Command>),
+    /// Scopes: address spaces
+    #[command(subcommand)]
+    Scope(scope::Command),
+    /// IPAMs themselves
+    #[command(subcommand)]
+    Instance(instance::Command),
+    /// The organisation, its accounts, its administrator
+    #[command(subcommand)]
+    Org(organization::Command),
+    /// What discovery sees, said by hand
+    #[command(subcommand)]
+    Resource(resource::Command),
+    /// Set tags on anything that has an id or a name
+    #[command(after_help = "Example:\n  ipam tag eu/prod stage=prod owner=checkout")]
+    Tag {
+        /// Id, name, path of names, or the block of an allocation
+        object: String,
+        #[arg(required = true, value_name = "KEY=VALUE")]
+        tags: Vec<Tag>,
+    },
+    /// Remove tags by key
+    Untag {
+        /// Id, name, path of names, or the block of an allocation
+        object: String,
+        #[arg(required = true, value_name = "KEY")]
+        keys: Vec<String>,
+    },
+    /// The outcome of a command
+    Outcome { command_id: CommandId },
+    /// Send a command as JSON, from a file or from stdin
+    #[command(after_help = "Example:
+  echo '{\"principal\": {\"account\": \"222222222222\"}, \"type\": \"RevokeAdmin\", \"payload\": {\"account\": \"222222222222\"}}' \\
+    | ipam command --org o-example")]
+    Command(raw::Raw),
+    /// Import a file of observed changes; repeating it is safe
+    #[command(after_help = "Example:\n  ipam import data/aws-ranges-2017-2022.csv.gz")]
+    Import(import::Import),
+    /// Remember organisation and account for later commands
+    Use {
+        organization: Option<crate::domain::id::OrganizationId>,
+        /// Forget both
+        #[arg(long, conflicts_with = "organization")]
+        forget: bool,
+    },
+    /// Print completions for a shell
+    #[command(after_help = "Example:\n  ipam completion bash > ~/.local/share/bash-completion/completions/ipam")]
+    Completion { shell: Shell },
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            print::explain(&format!("ipam: {failure}"));
+            failure.exit_code()
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<(), Failure> {
+    let Cli { settings, command } = cli;
+    match command {
+        Command::Completion { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "ipam", &mut script);
+            print::result(String::from_utf8_lossy(&script).trim_end());
+            Ok(())
+        }
+        Command::Use { organization, forget } => remember(organization, forget, settings),
+        command => ask(command, Session::new(settings)?),
+    }
+}
+
+fn ask(command: Command, session: Session) -> Result<(), Failure> {
+    match command {
+        Command::Allocate(ask) => allocation::allocate(*ask, &session),
+        Command::Release(ask) => allocation::release(&ask, &session),
+        Command::Who(ask) => ask::who(&ask, &session),
+        Command::History(ask) => ask::history(&ask, &session),
+        Command::Overlaps(ask) => ask::overlaps(&ask, &session),
+        Command::Changes(ask) => ask::changes(&ask, &session),
+        Command::Pool(command) => pool::run(*command, &session),
+        Command::Allocation(command) => allocation::run(*command, &session),
+        Command::Scope(command) => scope::run(command, &session),
+        Command::Instance(command) => instance::run(command, &session),
+        Command::Org(command) => organization::run(command, session),
+        Command::Resource(command) => resource::run(command, &session),
+        Command::Tag { object, tags: given } => {
+            session.send(|names| Ok(TagResource { resource: names.object(&object)?, tags: tags(given) }.into()))
+        }
+        Command::Untag { object, keys } => {
+            session.send(|names| Ok(UntagResource { resource: names.object(&object)?, keys }.into()))
+        }
+        Command::Outcome { command_id } => ask::outcome(command_id, &session),
+        Command::Command(raw) => raw::run(&raw, session),
+        Command::Import(ask) => import::run(&ask, &session),
+        Command::Use { .. } | Command::Completion { .. } => Ok(()),
+    }
+}
+
+fn remember(
+    organization: Option<crate::domain::id::OrganizationId>,
+    forget: bool,
+    settings: Settings,
+) -> Result<(), Failure> {
+    let before = InUse::read()?;
+    if forget || organization.is_some() {
+        // Another organisation has other accounts.
+        let kept = before.account.filter(|_| organization == before.organization);
+        let after = if forget { InUse::default() } else { InUse { account: settings.account.or(kept), organization } };
+        let path = after.write()?;
+        print::explain(&format!("remembered in {}", path.display()));
+        show_in_use(&after);
+    } else {
+        show_in_use(&before);
+    }
+    Ok(())
+}
+
+fn show_in_use(in_use: &InUse) {
+    print::result(&format!(
+        "organization {}\naccount {}",
+        print::or_dash(in_use.organization.clone()),
+        print::or_dash(in_use.account)
+    ));
+}
+
+/// Where an answer stands, for people.
+fn stand(head: AnswerHead) -> String {
+    format!("as of revision {}, {}", head.revision, instant(head.decided_at))
+}
+
+/// Adds where an answer stands, and how to get the rest of it.
+fn stands(mut listing: Listing, head: AnswerHead, next: Option<&str>) -> Listing {
+    if let Some(next) = next {
+        listing.note(format!("there is more: --after {next}"));
+    }
+    listing.note(stand(head));
+    listing
+}
+
+/// Who asked for something.
+fn by(stamp: &Stamp) -> String {
+    stamp.name.as_ref().map_or_else(|| stamp.account.to_string(), |name| format!("{} {name}", stamp.account))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_flags_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_examples_of_the_help_can_be_typed() {
+        fn examples(command: &clap::Command, found: &mut Vec<String>) {
+            if let Some(help) = command.get_after_help() {
+                let help = help.to_string();
+                let lines = help.lines().map(str::trim);
+                found.extend(lines.filter(|line| line.starts_with("ipam ")).map(str::to_owned));
+            }
+            command.get_subcommands().for_each(|one| examples(one, found));
+        }
+        let mut found = Vec::new();
+        examples(&Cli::command(), &mut found);
+        assert!(found.len() >= 12, "{found:?}");
+        for line in found {
+            let typed = line.split(" > ").next().unwrap_or_default().replace('\'', "");
+            // Words in quotes hold blanks; a word less or more of a free text changes nothing here.
+            let words = typed.split(' ').filter(|word| !matches!(*word, "moves" | "data" | "centre"));
+            if let Err(error) = Cli::try_parse_from(words) {
+                panic!("{line}\n{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn times_before_now_are_no_flags() {
+        for line in ["ipam who 10.0.0.1 --at -3d", "ipam changes --from -2w --until -1d --as-of rev:7"] {
+            Cli::try_parse_from(line.split(' ')).expect(line);
+        }
+        for line in ["ipam allocate 10.0.0.1/8 --from eu", "ipam who 10.0.0.0/8", "ipam allocate /24", "ipam tag eu"] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
+        }
+    }
+}

@@ -2,3 +2,6 @@
 
 pub mod intervals;
 pub mod rows;
+mod run;
+
+pub use run::{Import, run};

@@ -1,0 +1,238 @@
+//! `ipam who`, `history`, `overlaps`, `changes`, `outcome`: questions about addresses and commands.
+
+use std::net::IpAddr;
+
+use clap::Args;
+
+use super::arguments::{Moment, Part, query};
+use super::failure::Failure;
+use super::names::{Names, joined};
+use super::print::{Listing, instant, or_dash};
+use super::session::Session;
+use crate::address::Cidr;
+use crate::domain::id::{CommandId, Region};
+use crate::domain::kind::ResourceKind;
+use crate::domain::outcome::{Decision, Outcome};
+use crate::views::lineage::answers::{Cause, ChangesAnswer, Held, Holder, LineageAnswer, Observed, Turn};
+use crate::views::overlaps::answers::{OverlapParty, OverlapsAnswer};
+
+/// An address or a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place(Cidr);
+
+impl std::str::FromStr for Place {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse::<IpAddr>() {
+            Ok(address) => Ok(Self(Cidr::of_address(address))),
+            Err(_) => text.parse().map(Self).map_err(|error: crate::address::CidrError| error.to_string()),
+        }
+    }
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct Who {
+    address: IpAddr,
+    #[command(flatten)]
+    moment: Moment,
+    #[command(flatten)]
+    part: Part,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct History {
+    /// An address, or a block
+    place: Place,
+    #[command(flatten)]
+    moment: Moment,
+    #[command(flatten)]
+    part: Part,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct Overlaps {
+    /// The scope: id, name, `private` or `public`
+    #[arg(long, default_value = "private")]
+    scope: String,
+    #[command(flatten)]
+    moment: Moment,
+    #[command(flatten)]
+    part: Part,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct Changes {
+    /// Of resources of this kind
+    #[arg(long, default_value = "vpc")]
+    kind: ResourceKind,
+    #[arg(long)]
+    region: Option<Region>,
+    /// From this moment on; a bare date is its beginning
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
+    from: Option<String>,
+    /// Up to this moment, exclusive; a bare date is its beginning
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
+    until: Option<String>,
+    #[command(flatten)]
+    moment: Moment,
+    #[command(flatten)]
+    part: Part,
+}
+
+pub fn who(ask: &Who, session: &Session) -> Result<(), Failure> {
+    let address = query([("address", Some(ask.address.to_string()))]);
+    let path = joined(&joined(&joined("/holders", &address), &ask.moment.query()), &ask.part.query());
+    session.show(&session.path(&path)?, lineage)
+}
+
+pub fn history(ask: &History, session: &Session) -> Result<(), Failure> {
+    let cidr = query([("cidr", Some(ask.place.0.to_string()))]);
+    let path = joined(&joined(&joined("/history", &cidr), &ask.moment.query()), &ask.part.query());
+    session.show(&session.path(&path)?, lineage)
+}
+
+pub fn overlaps(ask: &Overlaps, session: &Session) -> Result<(), Failure> {
+    let scope = Names::new(session, ask.moment.query()).scope(&ask.scope)?;
+    let scope = query([("scope", Some(scope.to_string()))]);
+    let path = joined(&joined(&joined("/overlaps", &scope), &ask.moment.query()), &ask.part.query());
+    session.show(&session.path(&path)?, |answer: &OverlapsAnswer| {
+        let mut listing =
+            Listing::new(&["cidr", "held by", "account", "shares", "with", "account", "since", "known since"]);
+        for pair in answer.groups.iter().flat_map(|group| &group.pairs) {
+            listing.row(
+                pair.narrow.cidr,
+                [
+                    pair.wide.cidr.to_string(),
+                    party(&pair.wide),
+                    or_dash(pair.wide.account),
+                    pair.narrow.cidr.to_string(),
+                    party(&pair.narrow),
+                    or_dash(pair.narrow.account),
+                    instant(pair.since),
+                    format!("rev:{}", pair.known_since.revision),
+                ],
+            );
+        }
+        if listing.results.is_empty() && answer.next.is_none() {
+            listing.note(format!("no two share an address in {}", answer.scope));
+        }
+        super::stands(listing, answer.head, answer.next.as_deref())
+    })
+}
+
+pub fn changes(ask: &Changes, session: &Session) -> Result<(), Failure> {
+    let which = query([
+        ("kind", Some(ask.kind.to_string())),
+        ("region", ask.region.as_ref().map(ToString::to_string)),
+        ("from", ask.from.clone()),
+        ("until", ask.until.clone()),
+    ]);
+    let path = joined(&joined(&joined("/changes", &which), &ask.moment.query()), &ask.part.query());
+    session.show(&session.path(&path)?, |answer: &ChangesAnswer| {
+        let mut listing = Listing::new(&["when", "change", "cidr", "id", "region", "account"]);
+        for change in &answer.changes {
+            let turn = match change.change {
+                Turn::Appeared => "appeared",
+                Turn::Vanished => "vanished",
+            };
+            listing.row(
+                change.cidr,
+                [
+                    instant(change.at),
+                    turn.to_owned(),
+                    change.cidr.to_string(),
+                    change.id.clone(),
+                    or_dash(change.region.clone()),
+                    or_dash(change.account),
+                ],
+            );
+        }
+        listing.note(format!(
+            "{} appeared, {} vanished, {} did both",
+            answer.appeared_count, answer.vanished_count, answer.both_count
+        ));
+        super::stands(listing, answer.head, answer.next.as_deref())
+    })
+}
+
+pub fn outcome(id: CommandId, session: &Session) -> Result<(), Failure> {
+    session.show(&session.path(&format!("/outcomes/{id}"))?, |outcome: &Outcome| {
+        let (decision, why) = match &outcome.decision {
+            Decision::Accepted(events) => {
+                let names: Vec<_> = events.iter().map(crate::domain::event::Event::type_name).collect();
+                ("accepted", (!names.is_empty()).then(|| names.join(" ")))
+            }
+            Decision::Rejected(rejection) => ("rejected", Some(rejection.to_string())),
+        };
+        Listing::of_one(
+            decision,
+            [
+                ("command", Some(outcome.command_id.to_string())),
+                ("type", Some(outcome.command_type.clone())),
+                ("decision", Some(decision.to_owned())),
+                ("because", why.filter(|_| decision == "rejected")),
+                ("events", outcome.events().first().map(|_| event_names(outcome))),
+                ("revision", outcome.revision.map(|revision| revision.to_string())),
+                ("decided", Some(instant(outcome.decided_at))),
+                ("asked by", Some(outcome.principal.account.to_string())),
+                ("reason", outcome.reason.clone()),
+            ],
+        )
+    })
+}
+
+fn event_names(outcome: &Outcome) -> String {
+    outcome.events().iter().map(crate::domain::event::Event::type_name).collect::<Vec<_>>().join(" ")
+}
+
+fn lineage(answer: &LineageAnswer) -> Listing {
+    let mut listing = Listing::new(&["cidr", "held by", "from", "until", "asked by", "reason", ">revision"]);
+    for held in &answer.held {
+        listing.row(
+            holder(held),
+            [
+                held.cidr.to_string(),
+                holder(held),
+                instant(held.from),
+                held.until.map_or_else(|| "now".to_owned(), instant),
+                by(&held.began),
+                or_dash(held.began.reason.clone()),
+                held.known.revision.to_string(),
+            ],
+        );
+    }
+    if answer.held.is_empty() && answer.next.is_none() {
+        listing.note(format!("nobody is known to have held {}", answer.cidr));
+    }
+    match answer.observed {
+        Some(Observed::UnknownUntil { first_observed }) => listing.note(format!(
+            "resources here are unknown before {}, when the first was observed",
+            instant(first_observed)
+        )),
+        Some(Observed::Never) => listing.note("no resource was ever observed here"),
+        Some(Observed::Known) | None => {}
+    }
+    super::stands(listing, answer.head, answer.next.as_deref())
+}
+
+fn holder(held: &Held) -> String {
+    match &held.holder {
+        Holder::Pool { pool, name, .. } => format!("pool {}", name.clone().unwrap_or_else(|| pool.to_string())),
+        Holder::Allocation { allocation, description, resource, .. } => match (resource, description) {
+            (Some(resource), _) => format!("allocation for {} {}", resource.kind, resource.id),
+            (None, Some(description)) => format!("allocation {description}"),
+            (None, None) => format!("allocation {allocation}"),
+        },
+        Holder::Resource { kind, id, .. } => format!("{kind} {id}"),
+    }
+}
+
+fn by(cause: &Cause) -> String {
+    let account = cause.principal.account;
+    cause.principal.name.as_ref().map_or_else(|| account.to_string(), |name| format!("{account} {name}"))
+}
+
+fn party(party: &OverlapParty) -> String {
+    let name = party.name.as_ref().map_or_else(String::new, |name| format!(" ({name})"));
+    format!("{} {}{name}", party.kind, party.id)
+}

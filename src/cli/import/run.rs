@@ -1,0 +1,271 @@
+//! Sending a file: batches of commands, several in flight, and a count of what became of them.
+//!
+//! The order of observations plays no part (design D15), so batches may overtake each other. Nothing is remembered between runs:
+//! a repeated row is a repeated command, and the ledger knows those.
+
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::http::Method;
+use clap::Args;
+use crossbeam_channel::{Receiver, Sender, bounded};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+
+use super::intervals::Intervals;
+use super::rows::{self, Row};
+use crate::api::BatchAnswer;
+use crate::cli::client::Client;
+use crate::cli::failure::Failure;
+use crate::cli::print::{explain, result};
+use crate::cli::session::{Session, problem, read};
+use crate::cli::settings::Format;
+use crate::domain::command::{Principal, Proof};
+use crate::domain::outcome::{Decision, Outcome};
+use crate::views::lineage::answers::{ChangesAnswer, Turn};
+
+/// Commands in one request.
+const BATCH_COMMANDS: usize = 500;
+/// Requests in flight.
+const BATCHES_IN_FLIGHT: usize = 4;
+/// Rejections that are shown one by one.
+const REJECTIONS_SHOWN: u64 = 10;
+
+#[derive(Args, Clone, Debug)]
+pub struct Import {
+    #[arg(
+        help = "csv, or csv.gz: observed_at, change (appeared, vanished), cidr, region, service, network_border_group"
+    )]
+    file: PathBuf,
+    /// Read and count, send nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// What became of the rows.
+#[derive(Debug, Default)]
+struct Counts {
+    read: AtomicU64,
+    new: AtomicU64,
+    known: AtomicU64,
+    rejected: AtomicU64,
+}
+
+/// Imports a file.
+///
+/// # Errors
+/// When the file cannot be read, there is no ledger, or rows were rejected.
+pub fn run(ask: &Import, session: &Session) -> Result<(), Failure> {
+    let (file, bytes) = open(&ask.file)?;
+    let bar = progress(bytes, session.settings.quiet);
+    let input = decompressed(bar.wrap_read(file), &ask.file);
+    if ask.dry_run {
+        return dry_run(input, &bar, session);
+    }
+    let source = ask.file.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let counts = Counts::default();
+    send(input, &source, session, &counts, &bar)?;
+    bar.finish_and_clear();
+    let intervals = intervals(session)?;
+    let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let (read, new) = (count(&counts.read), count(&counts.new));
+    let (known, rejected) = (count(&counts.known), count(&counts.rejected));
+    if session.settings.output == Format::Json {
+        let line =
+            json!({"read": read, "new": new, "already_known": known, "rejected": rejected, "intervals": intervals});
+        result(&line.to_string());
+    } else {
+        result(&format!("{read} read, {new} new, {known} already known, {rejected} rejected, {intervals} intervals"));
+    }
+    if rejected > 0 { Err(Failure::usage(format!("{rejected} rows were rejected"))) } else { Ok(()) }
+}
+
+fn open(path: &Path) -> Result<(File, u64), Failure> {
+    let failed = |error: std::io::Error| Failure::usage(format!("{}: {error}", path.display()));
+    let file = File::open(path).map_err(failed)?;
+    let bytes = file.metadata().map_err(failed)?.len();
+    Ok((file, bytes))
+}
+
+fn decompressed<'a>(input: impl Read + Send + 'a, path: &Path) -> Box<dyn Read + Send + 'a> {
+    let input = BufReader::new(input);
+    if path.extension().is_some_and(|extension| extension == "gz") {
+        Box::new(flate2::bufread::MultiGzDecoder::new(input))
+    } else {
+        Box::new(input)
+    }
+}
+
+fn progress(bytes: u64, quiet: bool) -> ProgressBar {
+    if quiet {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(bytes);
+    let style = ProgressStyle::with_template("{bar:40} {percent:>3} %  {msg}  {elapsed}, {eta} left");
+    bar.set_style(style.expect("the template is well formed"));
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+fn dry_run(input: impl Read, bar: &ProgressBar, session: &Session) -> Result<(), Failure> {
+    let mut intervals = Intervals::default();
+    let mut read = 0_u64;
+    for row in rows::read(input) {
+        intervals.add(&row.map_err(|error| Failure::usage(error.to_string()))?);
+        read += 1;
+    }
+    bar.finish_and_clear();
+    let (resources, intervals) = (intervals.resources(), intervals.count());
+    if session.settings.output == Format::Json {
+        result(&json!({"read": read, "resources": resources, "intervals": intervals, "sent": 0}).to_string());
+    } else {
+        result(&format!("{read} read, {resources} resources, {intervals} intervals; nothing was sent"));
+    }
+    Ok(())
+}
+
+/// Reads here, sends on other threads. The first failure stops all.
+fn send(input: impl Read, source: &str, session: &Session, counts: &Counts, bar: &ProgressBar) -> Result<(), Failure> {
+    let path = session.path("/commands:batch")?;
+    let principal = Principal { account: session.account()?, name: session.settings.by.clone(), proof: Proof::None };
+    let client = session.writing()?;
+    let (batches, waiting) = bounded::<Vec<u8>>(BATCHES_IN_FLIGHT);
+    let failure = Mutex::new(None);
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..BATCHES_IN_FLIGHT {
+            let (waiting, path) = (waiting.clone(), path.as_str());
+            let (failure, stop) = (&failure, &stop);
+            scope.spawn(move || {
+                if let Err(error) = send_batches(client, path, &waiting, counts, bar) {
+                    stop.store(true, Ordering::Relaxed);
+                    if let Ok(mut first) = failure.lock() {
+                        first.get_or_insert(error);
+                    }
+                    // So that the reader is not left waiting for room.
+                    waiting.iter().for_each(drop);
+                }
+            });
+        }
+        drop(waiting);
+        read_batches(input, source, &principal, session, counts, &batches, &stop)
+    })?;
+    match failure.into_inner() {
+        Ok(None) => Ok(()),
+        Ok(Some(failure)) => Err(failure),
+        Err(_) => Err(Failure::Unknown(
+            "a thread ended early; repeat the import: rows already sent have no effect".to_owned(),
+        )),
+    }
+}
+
+fn read_batches(
+    input: impl Read,
+    source: &str,
+    principal: &Principal,
+    session: &Session,
+    counts: &Counts,
+    batches: &Sender<Vec<u8>>,
+    stop: &AtomicBool,
+) -> Result<(), Failure> {
+    let mut batch = Vec::with_capacity(BATCH_COMMANDS);
+    let send = |batch: &mut Vec<serde_json::Value>| {
+        let body = serde_json::to_vec(&std::mem::take(batch)).expect("JSON values can be written");
+        // It fails when every sender is gone, and then there is a failure to report.
+        drop(batches.send(body));
+    };
+    for row in rows::read(input) {
+        if stop.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let row = row.map_err(|error| Failure::usage(format!("{error}; the rows before it were sent")))?;
+        counts.read.fetch_add(1, Ordering::Relaxed);
+        batch.push(command(&row, source, principal, session)?);
+        if batch.len() == BATCH_COMMANDS {
+            send(&mut batch);
+        }
+    }
+    if !batch.is_empty() {
+        send(&mut batch);
+    }
+    Ok(())
+}
+
+fn command(row: &Row, source: &str, principal: &Principal, session: &Session) -> Result<serde_json::Value, Failure> {
+    let failed = |error: serde_json::Error| Failure::usage(error.to_string());
+    let mut command = serde_json::to_value(row.command(source)).map_err(failed)?;
+    if let Some(members) = command.as_object_mut() {
+        members.insert("command_id".to_owned(), json!(row.command_id()));
+        members.insert("principal".to_owned(), serde_json::to_value(principal).map_err(failed)?);
+        if let Some(reason) = &session.settings.reason {
+            members.insert("reason".to_owned(), json!(reason));
+        }
+    }
+    Ok(command)
+}
+
+fn send_batches(
+    client: &Client,
+    path: &str,
+    waiting: &Receiver<Vec<u8>>,
+    counts: &Counts,
+    bar: &ProgressBar,
+) -> Result<(), Failure> {
+    for batch in waiting {
+        let reply = client.request(&Method::POST, path, Some(batch)).map_err(|no| {
+            let again = "repeat the import: rows already sent have no effect";
+            if no.sent { Failure::Unknown(format!("{}; {again}", no.why)) } else { Failure::Unreachable(no.why) }
+        })?;
+        if reply.status != 200 {
+            return Err(Failure::of_command(problem(&reply)));
+        }
+        for answer in read::<Vec<BatchAnswer>>(&reply.body)? {
+            count(answer, counts, bar)?;
+        }
+        let so_far = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        bar.set_message(format!("{} new, {} already known", so_far(&counts.new), so_far(&counts.known)));
+    }
+    Ok(())
+}
+
+fn count(answer: BatchAnswer, counts: &Counts, bar: &ProgressBar) -> Result<(), Failure> {
+    match (answer.outcome, answer.problem) {
+        (Some(outcome), _) => {
+            let outcome: Outcome = read(outcome.get().as_bytes())?;
+            let nothing_new = matches!(&outcome.decision, Decision::Accepted(events) if events.is_empty());
+            let counter = if answer.repeated || nothing_new { &counts.known } else { &counts.new };
+            counter.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        }
+        (None, Some(problem)) if answer.status == 422 => {
+            if counts.rejected.fetch_add(1, Ordering::Relaxed) < REJECTIONS_SHOWN {
+                bar.suspend(|| explain(&Failure::of_command(problem).to_string()));
+            }
+            Ok(())
+        }
+        (None, Some(problem)) => Err(Failure::of_command(problem)),
+        (None, None) => Err(Failure::Unknown("the server answered a batch with nothing".to_owned())),
+    }
+}
+
+/// The intervals of published prefixes that the ledger tells of now: each began once.
+fn intervals(session: &Session) -> Result<u64, Failure> {
+    let mut intervals = 0;
+    let mut after: Option<String> = None;
+    loop {
+        let cursor = after
+            .as_deref()
+            .map_or_else(String::new, |after| format!("&after={}", crate::cli::session::escaped(after)));
+        let answer: ChangesAnswer = session.ask(&session.path(&format!("/changes?kind=prefix&limit=1000{cursor}"))?)?;
+        let begun = answer.changes.iter().filter(|change| change.change == Turn::Appeared).count();
+        intervals += u64::try_from(begun).unwrap_or(u64::MAX);
+        match answer.next {
+            Some(next) => after = Some(next),
+            None => return Ok(intervals),
+        }
+    }
+}
