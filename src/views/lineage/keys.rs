@@ -67,7 +67,7 @@ impl Entry {
         }
     }
 
-    fn read(reader: &mut KeyReader<'_>) -> Option<Self> {
+    pub fn read(reader: &mut KeyReader<'_>) -> Option<Self> {
         match reader.byte()? {
             1 => format!("{}-{:017x}", PoolId::PREFIX, reader.bits()?).parse().ok().map(Self::Pool),
             2 => format!("{}-{:032x}", AllocationId::PREFIX, reader.bits()?).parse().ok().map(Self::Allocation),

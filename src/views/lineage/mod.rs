@@ -20,6 +20,10 @@ pub use history::{ChangesFilter, changes, resource_history};
 pub use query::{LineageQuery, QueryError, ROWS_EXAMINED_MAX, ROWS_MAX, lineage};
 
 #[cfg(test)]
+pub(super) mod model;
+#[cfg(test)]
+mod property;
+#[cfg(test)]
 mod real_data;
 #[cfg(test)]
 pub(super) mod testing;

@@ -5,4 +5,10 @@
 
 pub mod answers;
 pub(super) mod parties;
+mod query;
 pub(super) mod reach;
+
+pub use query::{OverlapsQuery, overlaps};
+
+#[cfg(test)]
+mod property;
