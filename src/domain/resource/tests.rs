@@ -1,1 +1,216 @@
+//! Observations: given a world, when facts come in whatever order, then what is known and what is refused.
 
+use super::*;
+use crate::domain::command::*;
+use crate::domain::event::{Event, NotMonitored, ResourceObserved};
+use crate::domain::kind::ResourceKind;
+use crate::domain::rejection::Code;
+use crate::domain::testing::{ADMIN, MANAGEMENT, MEMBER, STRANGER, World, account, cidr, region};
+use crate::domain::time::Timestamp;
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_micros(1_600_000_000_000_000 + seconds * 1_000_000)
+}
+
+fn of(asks: &str) -> ResourceAttributes {
+    ResourceAttributes { account: Some(account(asks)), region: Some(region("eu-central-1")), ..Default::default() }
+}
+
+fn seen(observed_at: Timestamp, blocks: &[&str]) -> ObserveResource {
+    ObserveResource {
+        kind: ResourceKind::Vpc,
+        id: "vpc-a".to_owned(),
+        observed_at,
+        cidrs: blocks.iter().map(|block| ObservedCidr { cidr: cidr(block), visibility: None }).collect(),
+        attributes: of(ADMIN),
+    }
+}
+
+fn gone(observed_at: Timestamp) -> ObserveResourceGone {
+    ObserveResourceGone { kind: ResourceKind::Vpc, id: "vpc-a".to_owned(), observed_at, source: None }
+}
+
+fn retract(observed_at: Timestamp) -> RetractObservation {
+    RetractObservation { kind: ResourceKind::Vpc, id: "vpc-a".to_owned(), observed_at, revision: None }
+}
+
+fn recorded(events: &[Event]) -> &ResourceObserved {
+    match events {
+        [Event::ResourceObserved(observed)] => observed,
+        other => panic!("observing gave {other:#?}"),
+    }
+}
+
+/// The blocks that the resource has now.
+fn blocks(world: &World) -> Vec<String> {
+    let resource = world.state.resources().find(ResourceKind::Vpc, "vpc-a");
+    let mut blocks: Vec<_> = resource
+        .into_iter()
+        .flat_map(Resource::current)
+        .flat_map(|presence| &presence.cidrs)
+        .map(|seen| seen.cidr.to_string())
+        .collect();
+    blocks.sort();
+    blocks
+}
+
+#[test]
+fn d15_the_latest_observation_counts_in_whatever_order_they_come() {
+    let facts: [(CommandBody, usize); 4] = [
+        (seen(at(0), &["10.0.0.0/24"]).into(), 0),
+        (gone(at(10)).into(), 1),
+        (seen(at(20), &["10.1.0.0/24", "10.2.0.0/24"]).into(), 2),
+        (gone(at(20)).into(), 3),
+    ];
+    let orders = [[0, 1, 2, 3], [3, 2, 1, 0], [2, 3, 0, 1], [1, 3, 0, 2]];
+    for order in orders {
+        let (mut world, _) = World::with_ipam();
+        for fact in order {
+            world.accept(facts[fact].0.clone());
+        }
+        // Present beats gone at one instant.
+        assert_eq!(blocks(&world), ["10.1.0.0/24", "10.2.0.0/24"], "{order:?}");
+        let resource = world.state.resources().find(ResourceKind::Vpc, "vpc-a").expect("it is known");
+        assert_eq!(resource.observations.len(), 4);
+    }
+}
+
+#[test]
+fn d15_an_equal_fact_makes_no_events() {
+    let (mut world, _) = World::with_ipam();
+    let two = seen(at(0), &["10.0.0.0/24", "10.1.0.0/24"]);
+    let swapped = seen(at(0), &["10.1.0.0/24", "10.0.0.0/24"]);
+    let explicit = ObserveResource {
+        cidrs: two
+            .cidrs
+            .iter()
+            .map(|one| ObservedCidr { visibility: Some(Visibility::Private), ..one.clone() })
+            .collect(),
+        ..two.clone()
+    };
+    world.accept(two.clone());
+    for same in [two.clone(), swapped, explicit] {
+        assert_eq!(world.accept(same), []);
+    }
+    world.accept(gone(at(5)));
+    assert_eq!(world.accept(gone(at(5))), []);
+    // Another instant, or another attribute, is another fact.
+    assert_eq!(world.accept(seen(at(1), &["10.0.0.0/24"])).len(), 1);
+    let renamed = ResourceAttributes { name: Some("n".to_owned()), ..of(ADMIN) };
+    assert_eq!(world.accept(ObserveResource { attributes: renamed, ..two }).len(), 1);
+}
+
+#[test]
+fn d15_different_presents_at_one_instant_both_count_until_one_is_withdrawn() {
+    let (mut world, _) = World::with_ipam();
+    world.accept(seen(at(0), &["10.0.0.0/24"]));
+    let first = world.revision();
+    world.accept(seen(at(0), &["10.1.0.0/24"]));
+    assert_eq!(blocks(&world), ["10.0.0.0/24", "10.1.0.0/24"]);
+    let ambiguous = world.reject(retract(at(0)));
+    assert_eq!(ambiguous.code, Code::MissingParameter);
+    assert_eq!(ambiguous.would_work["revision"], format!("{first}, {}", first.next()));
+    world.accept(RetractObservation { revision: Some(first), ..retract(at(0)) });
+    assert_eq!(blocks(&world), ["10.1.0.0/24"]);
+    world.accept(retract(at(0)));
+    assert!(world.state.resources().find(ResourceKind::Vpc, "vpc-a").is_none());
+    for unknown in [retract(at(0)), retract(at(1))] {
+        assert_eq!(world.reject(unknown).code, Code::ObservationNotFound);
+    }
+}
+
+#[test]
+fn d15_a_clock_may_run_a_minute_fast() {
+    let (mut world, _) = World::with_ipam();
+    let now = world.now();
+    let fast = seen(now.plus_micros(60_000_000), &["10.0.0.0/24"]);
+    let events = world.accept(fast.clone());
+    assert_eq!((recorded(&events).observed_at, recorded(&events).reported_at), (now, Some(fast.observed_at)));
+    // The same report again is known, although the ledger's clock has moved.
+    assert_eq!(world.accept(fast.clone()), []);
+    let now = world.now();
+    let refused = world.reject(seen(now.plus_micros(60_000_001), &["10.0.0.0/24"]));
+    assert_eq!((refused.code, &*refused.rule), (Code::ObservedInTheFuture, "D15"));
+    let now = world.now();
+    assert_eq!(world.reject(gone(now.plus_micros(61_000_000))).code, Code::ObservedInTheFuture);
+    world.accept(retract(fast.observed_at));
+    assert_eq!(blocks(&world), [""; 0]);
+}
+
+#[test]
+fn d15_nothing_known_is_refused_and_what_is_not_monitored_says_why() {
+    let (mut world, _) = World::with_ipam();
+    let why = |world: &mut World, attributes| {
+        let events = world.accept(ObserveResource { attributes, ..seen(world.now(), &["10.0.0.0/24"]) });
+        recorded(&events).not_monitored
+    };
+    let mut anonymous = of(ADMIN);
+    anonymous.account = None;
+    let mut nowhere = of(ADMIN);
+    nowhere.region = None;
+    let mut elsewhere = of(ADMIN);
+    elsewhere.region = Some(region("us-east-1"));
+    assert_eq!(why(&mut world, of(ADMIN)), None);
+    assert_eq!(why(&mut world, of(MEMBER)), None);
+    assert_eq!(why(&mut world, of(STRANGER)), Some(NotMonitored::AccountOutside));
+    assert_eq!(why(&mut world, anonymous), Some(NotMonitored::NoAccount));
+    assert_eq!(why(&mut world, nowhere), Some(NotMonitored::NoRegion));
+    assert_eq!(why(&mut world, elsewhere), Some(NotMonitored::RegionNotOperated));
+    world.accept(gone(at(-10)));
+    let mut before_any = World::organization();
+    assert_eq!(why(&mut before_any, of(ADMIN)), Some(NotMonitored::NoIpam));
+    let prefix = ObserveResource {
+        kind: ResourceKind::Prefix,
+        id: "AMAZON/us-west-2/52.94.76.0/22".to_owned(),
+        attributes: ResourceAttributes::default(),
+        ..seen(at(0), &["52.94.76.0/22"])
+    };
+    assert_eq!(recorded(&world.accept(prefix)).not_monitored, Some(NotMonitored::Published));
+}
+
+#[test]
+fn d16_observations_are_well_formed() {
+    let (mut world, _) = World::with_ipam();
+    let good = seen(at(0), &["10.0.0.0/24"]);
+    let of_kind = |kind| ObserveResource { kind, ..good.clone() };
+    let said = |kind, visibility| ObserveResource {
+        cidrs: vec![ObservedCidr { cidr: cidr("10.0.0.0/24"), visibility: Some(visibility) }],
+        ..of_kind(kind)
+    };
+    for (command, code) in [
+        (of_kind(ResourceKind::Custom), Code::InvalidParameterValue),
+        (of_kind(ResourceKind::IpamPool), Code::InvalidParameterValue),
+        (of_kind(ResourceKind::Instance), Code::MissingParameter),
+        (of_kind(ResourceKind::NetworkInterface), Code::MissingParameter),
+        (said(ResourceKind::Vpc, Visibility::Public), Code::InvalidParameterValue),
+        (said(ResourceKind::Eip, Visibility::Private), Code::InvalidParameterValue),
+        (ObserveResource { id: String::new(), ..good.clone() }, Code::InvalidParameterValue),
+        (ObserveResource { id: "x".repeat(257), ..good.clone() }, Code::InvalidParameterValue),
+        (seen(at(0), &[]), Code::InvalidParameterValue),
+        (seen(at(0), &["10.0.0.0/24", "10.0.0.0/24"]), Code::InvalidParameterValue),
+        (seen(at(0), &["10.0.0.0/24"; 1001]), Code::InvalidParameterValue),
+    ] {
+        assert_eq!(world.reject(command.clone()).code, code, "{:?}", command.kind);
+    }
+    world.accept(said(ResourceKind::Instance, Visibility::Public));
+}
+
+#[test]
+fn d19_members_report_of_their_own_resources() {
+    let (mut world, _) = World::with_ipam();
+    let own = ObserveResource { attributes: of(MEMBER), ..seen(at(0), &["10.0.0.0/24"]) };
+    world.as_account(MEMBER).accept(own.clone());
+    world.accept(gone(at(1)));
+    world.as_account(MANAGEMENT).accept(seen(at(2), &["10.0.0.0/24"]));
+    world.as_account(MEMBER);
+    // Known as another's since: not to be taken over, ended or withdrawn.
+    let commands: [CommandBody; 4] = [
+        seen(at(3), &["10.0.0.0/24"]).into(),
+        ObserveResource { observed_at: at(3), ..own }.into(),
+        gone(at(3)).into(),
+        retract(at(2)).into(),
+    ];
+    for command in commands {
+        assert_eq!(world.reject(command).code, Code::UnauthorizedOperation);
+    }
+}
