@@ -1,14 +1,21 @@
 //! One suite, three logs: whatever holds for one holds for all (design D9).
 
 mod conformance;
+#[path = "support/kafka.rs"]
+#[allow(dead_code)]
+mod kafka_broker;
 
 use std::sync::Arc;
 
 use conformance::World;
 use ipam_ledger::log::Log;
 use ipam_ledger::log::embedded::EmbeddedLog;
+use ipam_ledger::log::kafka::{KafkaConfig, KafkaLog, create_topics};
 use ipam_ledger::log::record::{Offset, Partition};
 use ipam_ledger::log::simulated::SimulatedLog;
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::{ClientConfig, TopicPartitionList};
 
 macro_rules! suite {
     ($name:ident, $make:expr, [$($module:ident: $($case:ident)*;)*]) => {
@@ -43,6 +50,7 @@ macro_rules! suite {
 
 suite!(simulated, |partitions| Box::new(crate::Simulated(ipam_ledger::log::simulated::SimulatedLog::new(partitions))));
 suite!(embedded, |partitions| Box::new(crate::Embedded::new(partitions)));
+suite!(kafka, |partitions| Box::new(crate::Kafka::new(partitions)));
 
 struct Simulated(SimulatedLog);
 
@@ -97,5 +105,57 @@ impl World for Embedded {
 
     fn replace(&mut self) {
         *self = Self::new(self.partitions);
+    }
+}
+
+struct Kafka {
+    config: KafkaConfig,
+    log: KafkaLog,
+    partitions: u32,
+}
+
+impl Kafka {
+    fn new(partitions: u32) -> Self {
+        let config = kafka_broker::config_with_topics(partitions);
+        let log = KafkaLog::new(config.clone()).expect("a client");
+        Self { config, log, partitions }
+    }
+
+    fn admin(&self) -> AdminClient<DefaultClientContext> {
+        ClientConfig::new().set("bootstrap.servers", &self.config.bootstrap).create().expect("a client")
+    }
+
+    fn wait_for<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(future)
+    }
+}
+
+impl World for Kafka {
+    fn log(&self) -> Arc<dyn Log> {
+        Arc::new(self.log.clone())
+    }
+
+    fn reopen(&mut self) {
+        self.log = KafkaLog::new(self.config.clone()).expect("a client");
+    }
+
+    fn delete_before(&mut self, partition: Partition, begin: Offset) -> bool {
+        let mut before = TopicPartitionList::new();
+        let at = rdkafka::Offset::Offset(begin.0.try_into().expect("a small offset"));
+        let partition = partition.0.try_into().expect("a small number");
+        before.add_partition_offset(&self.config.events_topic(), partition, at).expect("a partition");
+        Self::wait_for(self.admin().delete_records(&before, &AdminOptions::new())).expect("deleted");
+        true
+    }
+
+    fn replace(&mut self) {
+        let topic = self.config.events_topic();
+        Self::wait_for(self.admin().delete_topics(&[&topic], &AdminOptions::new())).expect("deleted");
+        // The name is free a moment later.
+        let deadline = std::time::Instant::now() + conformance::PATIENCE;
+        while !create_topics(&self.config, self.partitions, None).is_ok_and(|made| made.contains(&topic)) {
+            assert!(std::time::Instant::now() < deadline, "the topic was not made anew");
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
     }
 }

@@ -106,23 +106,24 @@ pub fn a_reader_waits_for_the_next_record(make: &Make) {
 pub fn partitions_are_appended_to_side_by_side(make: &Make) {
     let world = make(4);
     let log = world.log();
-    thread::scope(|scope| {
-        for partition in (0..4).map(Partition) {
-            let mut appender = log.appender(partition).expect("an appender");
-            scope.spawn(move || {
-                for batch in 0..25 {
-                    let records = vec![outcome(1, batch, &format!("{partition}-{batch}")); 4];
-                    appender.append(records).expect("an append");
-                }
-                // Dropping it would abandon what is under way.
-                thread::sleep(Duration::from_millis(300));
-                appender.check().expect("a check");
-            });
-        }
+    let threads = (0..4).map(Partition).map(|partition| {
+        let mut appender = log.appender(partition).expect("an appender");
+        thread::spawn(move || {
+            for batch in 0..25 {
+                let records = vec![outcome(1, batch, &format!("{partition}-{batch}")); 4];
+                appender.append(records).expect("an append");
+            }
+            appender
+        })
     });
+    // Dropping an appender would abandon what is under way.
+    let appenders: Vec<_> = threads.collect::<Vec<_>>().into_iter().map(|thread| thread.join()).collect();
     for partition in (0..4).map(Partition) {
         let expected: Vec<_> = (0..100).map(|index| format!("{partition}-{}", index / 4)).collect();
         assert_eq!(values(&read(&*log, partition, Offset(0), 100)), expected);
+    }
+    for appender in appenders {
+        appender.expect("the appender's thread").check().expect("a check");
     }
 }
 
