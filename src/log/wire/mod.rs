@@ -6,6 +6,8 @@
 
 mod command;
 mod json;
+#[cfg(test)]
+mod tests;
 mod typed;
 
 use schemars::JsonSchema;

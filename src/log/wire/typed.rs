@@ -61,6 +61,11 @@ impl Flaw {
         Self::new(FlawKind::Value { message: cut(&message.to_string(), MESSAGE_CHARS_MAX) })
     }
 
+    fn wrong_type(found: &Json<'_>, expected: &str) -> Self {
+        let message = format!("this is {}, and {expected} belongs here", found.kind());
+        Self::new(FlawKind::WrongType { message })
+    }
+
     pub(super) fn inside(mut self, segment: impl Into<String>) -> Self {
         self.path.push(segment.into());
         self
@@ -141,16 +146,8 @@ impl<'de> Deserializer<'de> for Json<'de> {
             Self::Unsigned(value) => visitor.visit_u64(value),
             Self::Signed(value) => visitor.visit_i64(value),
             Self::Float(value) => visitor.visit_f64(value),
-            Self::Text(text) => {
-                let quoted = |mut flaw: Flaw, text: &str| {
-                    flaw.text.get_or_insert_with(|| cut(text, QUOTED_CHARS_MAX));
-                    flaw
-                };
-                match text {
-                    Cow::Borrowed(text) => visitor.visit_borrowed_str(text).map_err(|flaw| quoted(flaw, text)),
-                    Cow::Owned(text) => visitor.visit_str(&text).map_err(|flaw| quoted(flaw, &text)),
-                }
-            }
+            Self::Text(Cow::Borrowed(text)) => visitor.visit_borrowed_str(text),
+            Self::Text(Cow::Owned(text)) => visitor.visit_string(text),
             Self::List(values) => visitor.visit_seq(List { values: values.into_iter(), next: 0 }),
             Self::Object(members) => {
                 if let Some(field) = doubled(&members) {
@@ -172,6 +169,19 @@ impl<'de> Deserializer<'de> for Json<'de> {
         visitor.visit_newtype_struct(self)
     }
 
+    /// An object and nothing else: serde itself would also take a list of the fields' values.
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Flaw> {
+        match self {
+            Self::Object(_) => self.deserialize_any(visitor),
+            other => Err(Flaw::wrong_type(&other, "an object")),
+        }
+    }
+
     /// Enums of commands are plain names.
     fn deserialize_enum<V: Visitor<'de>>(
         self,
@@ -184,17 +194,31 @@ impl<'de> Deserializer<'de> for Json<'de> {
                 let name: StrDeserializer<'_, Flaw> = text.as_ref().into_deserializer();
                 visitor.visit_enum(name)
             }
-            other => {
-                let message = format!("this is {}, and a name belongs here", other.kind());
-                Err(Flaw::new(FlawKind::WrongType { message }))
-            }
+            other => Err(Flaw::wrong_type(&other, "a name")),
         }
     }
 
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq
-        tuple tuple_struct map struct identifier ignored_any
+        tuple tuple_struct map identifier ignored_any
     }
+}
+
+/// Reads what stands at `segment` of an object or list. A text that is refused is kept for the answer.
+fn read_at<'de, S: DeserializeSeed<'de>>(
+    seed: S,
+    value: Json<'de>,
+    segment: impl FnOnce() -> String,
+) -> Result<S::Value, Flaw> {
+    // Types that are texts in JSON are parsed after the text is handed over, so it is copied before.
+    let text = match &value {
+        Json::Text(text) => Some(text.clone()),
+        _ => None,
+    };
+    seed.deserialize(value).map_err(|mut flaw| {
+        flaw.text = flaw.text.or_else(|| text.map(|text| cut(&text, QUOTED_CHARS_MAX)));
+        flaw.inside(segment())
+    })
 }
 
 /// A name that stands twice in a sorted object.
@@ -217,7 +241,7 @@ impl<'de> SeqAccess<'de> for List<'de> {
         let Some(value) = self.values.next() else { return Ok(None) };
         let at = self.next;
         self.next += 1;
-        seed.deserialize(value).map(Some).map_err(|flaw| flaw.inside(at.to_string()))
+        read_at(seed, value, || at.to_string()).map(Some)
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -243,6 +267,6 @@ impl<'de> MapAccess<'de> for Object<'de> {
 
     fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Flaw> {
         let (name, value) = self.value.take().expect("a value is read after its name");
-        seed.deserialize(value).map_err(|flaw| flaw.inside(cut(&name, QUOTED_CHARS_MAX)))
+        read_at(seed, value, || cut(&name, QUOTED_CHARS_MAX))
     }
 }
