@@ -26,8 +26,11 @@ pub const COMMAND_BYTES_MAX: usize = 1 << 20;
 
 /// A command as it is sent: the value of a record on `ipam.commands`, and the body of a request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(title = "Command", extend("unevaluatedProperties" = false))]
 pub struct CommandRequest {
     /// The version of this format.
+    #[serde(default = "current_schema")]
+    #[schemars(extend("const" = SCHEMA_VERSION))]
     pub schema: u16,
     /// Good for one command, for ever: the same id with the same content has one effect. UUIDv7 is best.
     pub command_id: CommandId,
@@ -41,6 +44,10 @@ pub struct CommandRequest {
     pub reason: Option<String>,
     #[serde(flatten)]
     pub body: CommandBody,
+}
+
+const fn current_schema() -> u16 {
+    SCHEMA_VERSION
 }
 
 impl CommandRequest {
