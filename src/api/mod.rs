@@ -38,8 +38,6 @@ use metrics::Metrics;
 pub const DEFAULT_PORT: u16 = 4726;
 /// The URL of a server that listens there.
 pub const DEFAULT_URL: &str = "http://127.0.0.1:4726";
-/// The same, as an address to listen on.
-pub const DEFAULT_LISTEN: &str = "127.0.0.1:4726";
 
 /// What the HTTP room needs of the others.
 #[derive(Clone)]

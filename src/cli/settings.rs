@@ -43,18 +43,6 @@ pub struct Settings {
     pub reason: Option<String>,
 }
 
-impl Settings {
-    /// The data directory that was named, or the default one.
-    ///
-    /// # Errors
-    /// When there is neither.
-    pub fn data_directory(&self) -> Result<PathBuf, Failure> {
-        self.data.clone().or_else(data_directory_default).ok_or_else(|| {
-            Failure::usage("which data directory? Say --data DIRECTORY or set IPAM_DATA: HOME is not set")
-        })
-    }
-}
-
 /// How answers are printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {

@@ -13,13 +13,14 @@ use super::answer::{
     ScopeAnswer, UsagePoint,
 };
 use super::ledger::{LEDGER, LedgerView};
+use super::lineage::{self, LineageView};
 use super::objects::{self, Asked};
 use super::outcomes::{self, Head, RecordedOutcome};
 use super::position::Position;
 use super::progress::Progress;
 use super::projector::{Projector, ProjectorError};
 use super::state::{Restored, RestoredOrganization, States, load};
-use super::store::{Family, Snapshot, Store, StoreError};
+use super::store::{Family, Snapshot, Store, StoreError, base_name};
 use super::table::{Rows, TableError};
 use super::view::View;
 use super::when::{AnswerHead, AsOf, QueryError, When};
@@ -76,8 +77,7 @@ impl Views {
         let store = Store::open(path, &families)?;
         let mut cleared = Vec::new();
         for family in &families {
-            let base = family.name.split('.').next();
-            if name.is_none_or(|name| name == family.name || Some(name) == base) {
+            if name.is_none_or(|name| name == family.name || name == base_name(family.name)) {
                 store.clear(family.name)?;
                 cleared.push(family.name);
             }
@@ -403,24 +403,22 @@ impl Views {
         Ok(Answer { organization: organization.clone(), head: asked.head(), body })
     }
 
-    /// Asks a view with queries of its own, such as lineage: `family` is its name. `question` gets its rows and the
-    /// moment up to which it may know; `at` is its own to read.
+    /// Asks lineage and overlaps, which have queries of their own: `question` gets their rows and the moment up to
+    /// which it may know; `at` is its own to read, as a window of time.
     ///
     /// # Errors
-    /// Those of `question`; when there is no such organisation; when the views are not level yet.
-    pub fn ask_view<T>(
+    /// Those of `question`; when there is no such organisation, then or at all; while the views catch up.
+    pub fn ask_lineage<T>(
         &self,
-        family: &str,
         organization: &OrganizationId,
         when: &When,
-        question: impl FnOnce(&dyn Rows, AnswerHead) -> Result<T, QueryError>,
-    ) -> Result<Answer<T>, QueryError> {
+        question: impl FnOnce(&dyn Rows, AnswerHead) -> Result<T, lineage::QueryError>,
+    ) -> Result<T, QueryError> {
         self.level()?;
         let snapshot = self.store.snapshot();
         let known = When { at: None, as_of: when.as_of };
         let head = head_of(resolve(&snapshot.rows(LEDGER)?, organization, &known)?);
-        let body = question(&snapshot.rows(family)?, head)?;
-        Ok(Answer { organization: organization.clone(), head, body })
+        Ok(question(&snapshot.rows(LineageView::NAME)?, head)?)
     }
 
     /// Whether all views stand at the same place: after a crash some are behind for a moment.
@@ -484,7 +482,7 @@ fn check_limit(limit: usize) -> Result<(), QueryError> {
 
 /// All views of this version.
 fn views(states: &Arc<States>) -> Vec<Box<dyn View>> {
-    vec![Box::new(LedgerView::new(Arc::clone(states)))]
+    vec![Box::new(LineageView), Box::new(LedgerView::new(Arc::clone(states)))]
 }
 
 fn families(views: &[Box<dyn View>]) -> Vec<Family> {

@@ -19,6 +19,8 @@ pub mod projector;
 pub mod state;
 pub mod store;
 pub mod table;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod view;
 pub mod when;
 

@@ -188,10 +188,9 @@ impl Store {
     /// When the store cannot be written.
     pub fn drop_other_versions(&self) -> Result<Vec<String>, TableError> {
         let present = Db::list_cf(&database_options(), self.db.path()).map_err(table_error)?;
-        let base = |name: &str| name.split('.').next().unwrap_or_default().to_owned();
         let mut dropped = Vec::new();
         for name in present {
-            let older = |family: &Family| family.name != name && base(family.name) == base(&name);
+            let older = |family: &Family| family.name != name && base_name(family.name) == base_name(&name);
             if self.families.iter().any(older) && !self.options.contains_key(name.as_str()) {
                 self.db.drop_cf(&name).map_err(table_error)?;
                 dropped.push(name);
@@ -203,6 +202,11 @@ impl Store {
     fn family(&self, name: &str) -> Result<Arc<BoundColumnFamily<'_>>, TableError> {
         self.db.cf_handle(name).ok_or_else(|| TableError(format!("there is no view {name}")))
     }
+}
+
+/// A view's name without its version.
+pub(super) fn base_name(name: &str) -> &str {
+    name.trim_end_matches(|character: char| character.is_ascii_digit()).trim_end_matches('-')
 }
 
 /// What one view has to write.

@@ -16,8 +16,8 @@ pub struct Admitted<'a> {
 
 /// A view. Its fold depends on the admitted outcomes alone, in the order of the log.
 pub trait View: Send {
-    /// The name of its column family, version included (`lineage.1`): a new version is another view,
-    /// rebuilt beside the old one. What stands before the point stays.
+    /// The name of its column family, version included (`lineage-1`): a new version is another view,
+    /// rebuilt beside the old one. What stands before the number stays.
     fn name(&self) -> &'static str;
 
     /// What its rows share with the keys that queries seek; `None` when queries get whole keys or scan ranges.

@@ -221,6 +221,15 @@ pub enum QueryError {
     Store(#[from] TableError),
 }
 
+impl From<super::lineage::QueryError> for QueryError {
+    fn from(error: super::lineage::QueryError) -> Self {
+        match error {
+            super::lineage::QueryError::Store(error) => Self::Store(error),
+            super::lineage::QueryError::Continuation(_) => Self::Cursor,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -15,7 +15,7 @@ use crate::domain::id::{AllocationId, ObjectId, PoolId};
 use crate::domain::outcome::Outcome;
 use crate::views::overlaps::{parties, reach};
 use crate::views::table::{Table, TableError};
-use crate::views::view::{Admitted, View};
+use crate::views::view::{Admitted, Prefixes, View};
 
 /// The view of lineage and overlaps.
 #[derive(Clone, Copy, Debug, Default)]
@@ -29,6 +29,10 @@ impl LineageView {
 impl View for LineageView {
     fn name(&self) -> &'static str {
         Self::NAME
+    }
+
+    fn prefixes(&self) -> Option<Prefixes> {
+        Some(Prefixes::of::<keys::OneBlock>())
     }
 
     fn fold(&mut self, table: &mut dyn Table, admitted: &Admitted<'_>) -> Result<(), TableError> {

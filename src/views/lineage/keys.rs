@@ -5,7 +5,8 @@ use crate::domain::event::ResourceName;
 use crate::domain::id::{AccountId, AllocationId, IpamId, OrganizationId, PoolId, Revision, ScopeId};
 use crate::domain::kind::ResourceKind;
 use crate::domain::time::Timestamp;
-use crate::views::keys::{Key, KeyReader};
+use crate::views::keys::{Key, KeyReader, organization_end};
+use crate::views::view::Prefix;
 
 /// The kinds of rows. A number is never used again for another kind.
 mod kind {
@@ -40,6 +41,20 @@ mod kind {
     pub(super) const ADMINISTRATOR: u8 = 0x28;
     pub(super) const IPAM: u8 = 0x29;
     pub(super) const SCOPE: u8 = 0x2a;
+}
+
+/// Intervals of one block: queries seek the latest of them.
+pub struct OneBlock;
+
+impl Prefix for OneBlock {
+    fn length(key: &[u8]) -> Option<usize> {
+        let kind = *key.first()?;
+        let kinds = [kind::SPAN, kind::REVISED];
+        let family = [Family::Ipv4, Family::Ipv6]
+            .into_iter()
+            .find(|family| kinds.iter().any(|kinds| by_family(*kinds, *family) == kind))?;
+        Some(organization_end(key)? + usize::from(family.bits() / 8) + 1)
+    }
 }
 
 const fn by_family(kinds: [u8; 2], family: Family) -> u8 {

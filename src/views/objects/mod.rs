@@ -10,6 +10,8 @@ mod organization;
 mod pools;
 mod rows;
 mod spaces;
+#[cfg(test)]
+mod tests;
 
 pub(super) use allocations::{allocation, allocations};
 pub(super) use fold::{Usages, fold, pools_before};

@@ -6,6 +6,8 @@
 
 mod fold;
 mod follow;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
