@@ -3,9 +3,10 @@
 use ipam_ledger::address::{Cidr, Family};
 use ipam_ledger::domain::change::Change;
 use ipam_ledger::domain::command::{
-    AddAccount, AllocateCidr, CommandBody, CreateIpam, CreatePool, CreateScope, DeleteIpam, DeletePool, DeleteScope,
-    DeprovisionPoolCidr, ModifyAllocation, ModifyIpam, ModifyPool, ObserveResource, ObserveResourceGone, ObservedCidr,
-    ProvisionPoolCidr, ReleaseAllocation, ResourceAttributes, ResourceClaim, RetractObservation, Tags, Visibility,
+    AddAccount, AllocateCidr, CommandBody, CreateIpam, CreatePool, CreateScope, DelegateAdmin, DeleteIpam, DeletePool,
+    DeleteScope, DeprovisionPoolCidr, ModifyAllocation, ModifyIpam, ModifyPool, ObserveResource, ObserveResourceGone,
+    ObservedCidr, ProvisionPoolCidr, ReleaseAllocation, ResourceAttributes, ResourceClaim, RetractObservation,
+    RevokeAdmin, Tags, Visibility,
 };
 use ipam_ledger::domain::id::{AccountId, AllocationId, IpamId, PoolId, Region, ScopeId};
 use ipam_ledger::domain::kind::ResourceKind;
@@ -170,13 +171,13 @@ pub fn command(dice: &mut Dice<'_>, world: &World, now: Timestamp) -> (AccountId
             (account(ADMIN), gone.into())
         }
         56..=57 => (account(ADMIN), retract(dice, world, now).into()),
-        58..=59 => {
+        59 => {
             let ipam = dice.ipam(world);
             (principal, CreateScope { ipam, description: None, name: None, tags: Tags::new() }.into())
         }
         60 => (principal, DeleteScope { scope: dice.scope(world) }.into()),
         61 => (principal, create_ipam(dice).into()),
-        62 => reach(dice, world),
+        58 | 62 => reach(dice, world),
         _ if dice.one_in(3) => {
             let ipam = dice.ipam(world);
             (principal, DeleteIpam { ipam, cascade: dice.one_in(2) }.into())
@@ -185,9 +186,15 @@ pub fn command(dice: &mut Dice<'_>, world: &World, now: Timestamp) -> (AccountId
     }
 }
 
-/// Something that lets the IPAM see more.
+/// Something that lets the IPAM see more, or less.
 fn reach(dice: &mut Dice<'_>, world: &World) -> (AccountId, CommandBody) {
     let late = account(LATE);
+    if world.administrator.is_none() {
+        return (account(MANAGEMENT), DelegateAdmin { account: account(ADMIN) }.into());
+    }
+    if dice.one_in(3) {
+        return (account(MANAGEMENT), RevokeAdmin { account: account(ADMIN) }.into());
+    }
     if !world.is_member(late) && dice.one_in(2) {
         return (account(MANAGEMENT), AddAccount { account: late, name: None }.into());
     }

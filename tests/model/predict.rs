@@ -163,6 +163,7 @@ pub fn predict(world: &World, command: &Command, now: Timestamp) -> Prediction {
         CommandBody::ObserveResourceGone(body) => {
             let mut it = Prediction::default();
             it.refuse(body.observed_at > now.plus_micros(60_000_000), &[Parameter]);
+            it.open(!asked.is_trusted(), &[Reason::Unauthorized]);
             Ok(it)
         }
         CommandBody::RetractObservation(body) => {
@@ -172,6 +173,7 @@ pub fn predict(world: &World, command: &Command, now: Timestamp) -> Prediction {
             let meant = |fact: &&Fact| fact.name == name && (Some(fact.at) == then || fact.reported_at == then);
             let there: Vec<&Fact> = world.facts.iter().filter(meant).collect();
             let mut it = Prediction::default();
+            it.open(!asked.is_trusted(), &[Reason::Unauthorized]);
             match body.revision {
                 Some(revision) => it.refuse(!there.iter().any(|fact| fact.revision == revision), &[NotFound]),
                 None => {
@@ -203,6 +205,12 @@ impl<'a> Asked<'a> {
     fn pool(&self, id: PoolId) -> Result<&'a Pool, Reason> {
         let pool = self.world.pool(id).ok_or(NotFound)?;
         self.scope(pool.scope).map(|_| pool)
+    }
+
+    /// Who reports of everybody's resources (D19).
+    fn is_trusted(&self) -> bool {
+        self.world.administrator == Some(self.principal)
+            || self.world.ipams.iter().any(|ipam| ipam.owner == self.principal)
     }
 
     fn create_ipam(&self, body: &CreateIpam) -> Prediction {
@@ -475,8 +483,7 @@ impl<'a> Asked<'a> {
         it.refuse(!body.kind.is_observable(), &[Parameter]);
         it.refuse(body.observed_at > self.now.plus_micros(60_000_000), &[Parameter]);
         let own = body.attributes.account == Some(self.principal);
-        let trusted = self.world.administrator == Some(self.principal)
-            || self.world.ipams.iter().any(|ipam| ipam.owner == self.principal);
+        let trusted = self.is_trusted();
         it.refuse(!own && !trusted, &[Reason::Unauthorized]);
         // Whose it is, as far as is known.
         let name = ResourceName { kind: body.kind, id: body.id.clone() };
