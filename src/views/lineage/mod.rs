@@ -20,6 +20,8 @@ pub use history::{ChangesFilter, changes, resource_history};
 pub use query::{LineageQuery, QueryError, ROWS_EXAMINED_MAX, ROWS_MAX, lineage};
 
 #[cfg(test)]
+mod cases;
+#[cfg(test)]
 pub(super) mod model;
 #[cfg(test)]
 mod property;

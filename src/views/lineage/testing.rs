@@ -57,30 +57,29 @@ impl History {
         Self { organization, table: MemoryTable::default(), revision: 0, step: 1_000 }
     }
 
-    /// Folds one outcome with these events, decided at revision × step.
+    /// Folds the next outcome, with these events.
     pub fn fold(&mut self, events: Vec<Event>) -> Moment {
-        self.revision += 1;
-        let decided_at = at(i64::try_from(self.revision).expect("small") * self.step);
-        self.fold_at(decided_at, events)
+        let outcome = self.outcome(events);
+        super::fold_outcome(&mut self.table, &outcome).expect("memory can be read");
+        outcome.moment().expect("it is part of the history")
     }
 
-    fn fold_at(&mut self, decided_at: Timestamp, events: Vec<Event>) -> Moment {
-        let moment = Moment { revision: Revision(self.revision), decided_at };
-        let outcome = Outcome {
+    /// The next outcome, decided at revision × step, not yet folded.
+    pub fn outcome(&mut self, events: Vec<Event>) -> Outcome {
+        self.revision += 1;
+        Outcome {
             schema: SCHEMA_VERSION,
             organization: self.organization.clone(),
-            revision: Some(moment.revision),
+            revision: Some(Revision(self.revision)),
             command_id: CommandId::from_u128(self.revision.into()),
             command_type: "Test".to_owned(),
             digest: Digest::of(b""),
             principal: Principal { account: account(1), name: Some("ann".to_owned()), proof: Proof::None },
             reason: Some(format!("reason {}", self.revision)),
-            decided_at,
+            decided_at: self.head().decided_at,
             previous: None,
             decision: Decision::Accepted(events),
-        };
-        super::fold_outcome(&mut self.table, &outcome).expect("memory can be read");
-        moment
+        }
     }
 
     pub fn head(&self) -> AnswerHead {

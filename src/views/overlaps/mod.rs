@@ -11,4 +11,6 @@ pub(super) mod reach;
 pub use query::{OverlapsQuery, overlaps};
 
 #[cfg(test)]
+mod cases;
+#[cfg(test)]
 mod property;
