@@ -10,6 +10,7 @@ use crate::address::Family;
 use crate::domain::event::{Event, ResourceName};
 use crate::domain::id::{AllocationId, Revision};
 use crate::domain::kind::ResourceKind;
+use crate::domain::time::Timestamp;
 use crate::views::table::{MemoryTable, Rows, Table, TableError, Visit};
 use crate::views::when::Window;
 
@@ -34,7 +35,7 @@ fn all(history: &History, cidr: &str) -> Vec<Held> {
 }
 
 fn ends(held: &[Held]) -> Vec<(i64, Option<i64>)> {
-    held.iter().map(|held| (held.from.micros(), held.until.map(|until| until.micros()))).collect()
+    held.iter().map(|held| (held.from.micros(), held.until.map(Timestamp::micros))).collect()
 }
 
 fn vpc() -> ResourceName {

@@ -61,7 +61,10 @@ pub fn fold_outcome(table: &mut dyn Table, outcome: &Outcome) -> Result<(), Tabl
 fn fold_event(writer: &mut Writer<'_>, cause: &Cause, event: &Event) -> Result<(), TableError> {
     reach::fold(writer, event)?;
     match event {
-        Event::PoolCreated(event) => pool_created(writer, event),
+        Event::PoolCreated(event) => {
+            pool_created(writer, event);
+            Ok(())
+        }
         Event::PoolCidrProvisioned(event) => provisioned(writer, cause, event),
         Event::PoolCidrDeprovisioned(event) => deprovisioned(writer, cause, event),
         Event::PoolDeleted(event) => closed(writer, cause, &event.closed),
@@ -100,7 +103,7 @@ fn name_of(tags: &Tags) -> Option<String> {
     tags.get(NAME_TAG).cloned()
 }
 
-fn pool_created(writer: &mut Writer<'_>, event: &PoolCreated) -> Result<(), TableError> {
+fn pool_created(writer: &mut Writer<'_>, event: &PoolCreated) {
     let row = PoolRow {
         scope: event.scope,
         name: name_of(&event.tags),
@@ -109,7 +112,6 @@ fn pool_created(writer: &mut Writer<'_>, event: &PoolCreated) -> Result<(), Tabl
         closed: Vec::new(),
     };
     rows::put(writer.table, keys::pool(writer.organization, event.pool), &row);
-    Ok(())
 }
 
 fn renamed(

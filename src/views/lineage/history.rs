@@ -29,12 +29,12 @@ pub fn resource_history(
     limit: usize,
     after: Option<&str>,
 ) -> Result<ResourceHistory, QueryError> {
-    let known = Known::new(rows, organization, head)?;
+    let ledger = Known::new(rows, organization, head)?;
     let limit = limit.clamp(1, ROWS_MAX);
     let after = after.map(continuation).transpose()?;
     let entry = Entry::Resource(resource.clone());
     let mut found = Vec::new();
-    for generation in known.generations() {
+    for generation in ledger.generations() {
         let prefix = keys::of(organization, &entry, *generation);
         let start = match &after {
             Some(after) => Key::exactly(prefix.clone().raw(after).end()),
@@ -44,7 +44,7 @@ pub fn resource_history(
         rows::walk(rows, &prefix, &start, |part, _| {
             let (cidr, from, superseded) =
                 keys::read_of(part, *generation).ok_or_else(|| rows::damaged("a holder's key"))?;
-            if let Some(span) = known.span(&entry, cidr, from, superseded)?
+            if let Some(span) = ledger.span(&entry, cidr, from, superseded)?
                 && window.meets(from, span.row.until)
             {
                 // The revision that superseded it is no part of the place: one of them is known at a time.
@@ -59,7 +59,7 @@ pub fn resource_history(
     let more = found.len() > limit;
     found.truncate(limit);
     let next = found.last().filter(|_| more).map(|(place, _)| hex(place));
-    let held = found.into_iter().map(|(_, span)| known.held(span, window)).collect::<Result<_, _>>()?;
+    let held = found.into_iter().map(|(_, span)| ledger.held(span, window)).collect::<Result<_, _>>()?;
     Ok(ResourceHistory { head, resource: resource.clone(), window, held, next })
 }
 

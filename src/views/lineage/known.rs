@@ -94,7 +94,7 @@ impl<'a> Known<'a> {
         };
         let row: SpanRow =
             rows::get(self.rows, &key)?.ok_or_else(|| rows::damaged("a holder's interval is missing"))?;
-        row.as_of(superseded, self.head.revision)
+        row.known_at(superseded, self.head.revision)
             .map(|row| self.with_cascades(Span { cidr, from, entry: entry.clone(), row }))
             .transpose()
     }

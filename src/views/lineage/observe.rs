@@ -122,6 +122,7 @@ fn same_attributes(one: &Instant, other: &Instant) -> bool {
 
 /// Where one block of one resource stood and stands: just before an instant, from it up to the next, and at the next.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "four places in time, each held or not")]
 struct Piece {
     at: Timestamp,
     before: bool,

@@ -98,7 +98,9 @@ fn check(ops: &[Op], limit: usize, asked: usize, when: i64) {
             })
             .collect();
         assert_eq!(all.len(), told.len(), "as of {revision}: {all:#?}\n{told:#?}");
-        all.iter().for_each(|held| said(held, told, Window::ALL));
+        for held in &all {
+            said(held, told, Window::ALL);
+        }
 
         let address = super::model::BLOCKS[asked].parse().expect("a CIDR");
         for window in [Window::ALL, Window::instant(at(when))] {
@@ -111,7 +113,9 @@ fn check(ops: &[Op], limit: usize, asked: usize, when: i64) {
             assert_eq!(around.len(), expected, "as of {revision}, {window:?}: {around:#?}\n{told:#?}");
             assert!(around.windows(2).all(|pair| pair[0].from >= pair[1].from), "latest start first");
             assert!(around.iter().all(|held| held.cidr.contains(address)));
-            around.iter().for_each(|held| said(held, told, window));
+            for held in &around {
+                said(held, told, window);
+            }
         }
     }
 }

@@ -72,26 +72,26 @@ pub fn lineage(
     head: AnswerHead,
     query: &LineageQuery,
 ) -> Result<LineageAnswer, QueryError> {
-    let known = Known::new(rows, organization, head)?;
+    let ledger = Known::new(rows, organization, head)?;
     let after = query.after.as_deref().map(|text| Place::read(text, query.cidr)).transpose()?;
-    let blocks = blocks_around(&known, query.cidr)?;
+    let blocks = blocks_around(&ledger, query.cidr)?;
     let limit = query.limit.clamp(1, ROWS_MAX);
-    let mut page = Page { known: &known, query, limit, examined: 0, found: Vec::new() };
+    let mut page = Page { known: &ledger, query, limit, examined: 0, found: Vec::new() };
     let mut next = None;
     if !matches!(after, Some(Place::Inside { .. })) {
-        next = page.merge(around(&known, query, &blocks, after.as_ref()), time_place)?;
+        next = page.merge(around(&ledger, query, &blocks, after.as_ref()), time_place)?;
     }
     if next.is_none() && query.inside && page.found.len() >= limit {
         next = Some(vec![INSIDE]);
     } else if next.is_none() && query.inside {
-        next = page.merge(inside(&known, query, after.as_ref()), address_place)?;
+        next = page.merge(inside(&ledger, query, after.as_ref()), address_place)?;
     }
     let observed = match query.after {
-        None => Some(observed(&known, query, &blocks, &page.found)?),
+        None => Some(observed(&ledger, query, &blocks, &page.found)?),
         Some(_) => None,
     };
     let found = page.found;
-    let held = found.into_iter().map(|span| known.held(span, query.window)).collect::<Result<_, _>>()?;
+    let held = found.into_iter().map(|span| ledger.held(span, query.window)).collect::<Result<_, _>>()?;
     Ok(LineageAnswer {
         head,
         cidr: query.cidr,
@@ -357,7 +357,7 @@ pub fn hex(bytes: &[u8]) -> String {
 
 /// The bytes that [`hex`] wrote.
 pub fn unhex(text: &str) -> Option<Vec<u8>> {
-    if text.len() % 2 != 0 || !text.is_ascii() {
+    if !text.len().is_multiple_of(2) || !text.is_ascii() {
         return None;
     }
     text.as_bytes()

@@ -43,7 +43,7 @@ impl SpanRow {
     }
 
     /// The interval as the ledger had it at `revision`; `None` when it did not have it.
-    pub fn as_of(mut self, superseded: Option<Revision>, revision: Revision) -> Option<Self> {
+    pub fn known_at(mut self, superseded: Option<Revision>, revision: Revision) -> Option<Self> {
         if self.written > revision || superseded.is_some_and(|superseded| superseded <= revision) {
             return None;
         }
@@ -232,7 +232,7 @@ pub fn read_any_span(
 /// The interval as the ledger had it at `revision`; `None` when it did not have it.
 pub fn as_of((span, superseded): (Span, Option<Revision>), revision: Revision) -> Option<Span> {
     let Span { cidr, from, entry, row } = span;
-    row.as_of(superseded, revision).map(|row| Span { cidr, from, entry, row })
+    row.known_at(superseded, revision).map(|row| Span { cidr, from, entry, row })
 }
 
 /// The interval that a span row holds, as of `revision`.

@@ -224,7 +224,7 @@ impl Parties<'_> {
         let party = match self.known.at(entry, cidr, self.query.at)? {
             None => None,
             Some(span) => match entry {
-                Entry::Resource(name) => self.resource(name, span)?,
+                Entry::Resource(name) => self.resource(name, &span)?,
                 Entry::Allocation(id) => self.custom(*id, span)?,
                 Entry::Pool(_) => None,
             },
@@ -263,8 +263,8 @@ impl Parties<'_> {
         Ok(holder)
     }
 
-    fn resource(&self, name: &ResourceName, span: Span) -> Result<Option<OverlapParty>, TableError> {
-        let attributes = self.known.attributes_at(&span, self.query.at)?;
+    fn resource(&self, name: &ResourceName, span: &Span) -> Result<Option<OverlapParty>, TableError> {
+        let attributes = self.known.attributes_at(span, self.query.at)?;
         let placed = self.placed(name, span.cidr)?;
         let in_scope = if placed.is_empty() {
             let (Some(account), Some(region)) = (attributes.account, &attributes.region) else { return Ok(None) };
