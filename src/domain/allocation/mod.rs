@@ -9,6 +9,8 @@ mod apply;
 mod claim;
 mod codec;
 mod list;
+#[cfg(test)]
+mod model_tests;
 mod modify;
 mod placement;
 mod preview;
