@@ -24,7 +24,7 @@ pub(super) struct Details {
 /// Texts that many allocations share: tag keys and regions.
 #[derive(Debug, Default)]
 pub(super) struct Texts {
-    texts: Vec<Arc<str>>,
+    by_number: Vec<Arc<str>>,
     numbers: HashMap<Arc<str>, u32>,
     scratch: Vec<u8>,
 }
@@ -105,18 +105,17 @@ impl Texts {
 
     /// Writes a text's number, counted from 1; or 0 and the text.
     fn write_shared(&mut self, bytes: &mut Vec<u8>, text: &str) {
-        match self.number(text) {
-            Some(number) => write_number(bytes, number + 1),
-            None => {
-                bytes.push(0);
-                write_text(bytes, text);
-            }
+        if let Some(number) = self.number(text) {
+            write_number(bytes, number + 1);
+        } else {
+            bytes.push(0);
+            write_text(bytes, text);
         }
     }
 
     fn read_shared(&self, bytes: &mut Reader<'_>) -> String {
         match bytes.number().checked_sub(1) {
-            Some(number) => self.texts.get(number).expect("a written number was given out").to_string(),
+            Some(number) => self.by_number.get(number).expect("a written number was given out").to_string(),
             None => bytes.text().to_owned(),
         }
     }
@@ -125,12 +124,12 @@ impl Texts {
         if let Some(number) = self.numbers.get(text) {
             return Some(*number as usize);
         }
-        if self.texts.len() == TEXTS_INTERNED_MAX {
+        if self.by_number.len() == TEXTS_INTERNED_MAX {
             return None;
         }
-        let number = self.texts.len();
+        let number = self.by_number.len();
         let text: Arc<str> = text.into();
-        self.texts.push(Arc::clone(&text));
+        self.by_number.push(Arc::clone(&text));
         self.numbers.insert(text, u32::try_from(number).expect("few texts are interned"));
         Some(number)
     }
@@ -273,7 +272,7 @@ mod tests {
         let blobs: Vec<_> = (0..TEXTS_INTERNED_MAX + 10)
             .map(|n| texts.encode(None, &Tags::from([(key(n), "v".to_owned())]), HolderRef::Custom))
             .collect();
-        assert_eq!(texts.texts.len(), TEXTS_INTERNED_MAX);
+        assert_eq!(texts.by_number.len(), TEXTS_INTERNED_MAX);
         for (n, bytes) in blobs.iter().enumerate() {
             assert!(texts.decode(bytes).tags.contains_key(&key(n)));
         }

@@ -156,25 +156,7 @@ impl Run {
                     other => panic!("{other:#?}"),
                 }
             }
-            Step::Named { child, block } => {
-                let pool = usize::from(child);
-                let model = &self.model;
-                let expected = if model.cidrs[pool].is_empty() {
-                    Some(Code::PoolEmpty)
-                } else if !model.is_inside(pool, block) {
-                    Some(Code::CidrNotInPool)
-                } else if !model.is_unheld(pool, block) {
-                    Some(Code::CidrOverlap)
-                } else {
-                    (!model.is_free(pool, block)).then_some(Code::CidrInUse)
-                };
-                let decided = self.world.decide(self.allocate(pool, Some(block), None));
-                assert_eq!(decided.as_ref().err().map(|refused| refused.code), expected);
-                if let Ok([Event::CidrAllocated(got)]) = decided.as_deref() {
-                    self.model.held[pool].push((block, false));
-                    self.model.allocations.push((got.allocation, pool, block));
-                }
-            }
+            Step::Named { child, block } => self.named(usize::from(child), block),
             Step::Release { which } => {
                 let Some((allocation, pool, block)) = self.model.allocations.get(which).copied() else { return };
                 let events = self.world.accept(ReleaseAllocation { allocation, pool: None, cidr: None, force: false });
@@ -248,6 +230,25 @@ impl Run {
                 self.pools[1] =
                     self.world.create_pool(CreatePool { source_pool: Some(self.pools[0]), ..CreatePool::default() });
             }
+        }
+    }
+
+    fn named(&mut self, pool: usize, block: Cidr) {
+        let model = &self.model;
+        let expected = if model.cidrs[pool].is_empty() {
+            Some(Code::PoolEmpty)
+        } else if !model.is_inside(pool, block) {
+            Some(Code::CidrNotInPool)
+        } else if !model.is_unheld(pool, block) {
+            Some(Code::CidrOverlap)
+        } else {
+            (!model.is_free(pool, block)).then_some(Code::CidrInUse)
+        };
+        let decided = self.world.decide(self.allocate(pool, Some(block), None));
+        assert_eq!(decided.as_ref().err().map(|refused| refused.code), expected);
+        if let Ok([Event::CidrAllocated(got)]) = decided.as_deref() {
+            self.model.held[pool].push((block, false));
+            self.model.allocations.push((got.allocation, pool, block));
         }
     }
 

@@ -1,7 +1,7 @@
 //! What an allocation would get, without making it.
 
 use crate::address::Cidr;
-use crate::domain::command::Command;
+use crate::domain::command::{Command, CommandBody};
 use crate::domain::decide::{Context, decide};
 use crate::domain::event::Event;
 use crate::domain::rejection::{Code, Rejection};
@@ -13,11 +13,11 @@ use crate::domain::state::State;
 /// # Errors
 /// The rejection that the command would meet.
 pub fn preview_next_cidr(state: &State, command: &Command, context: &Context) -> Result<Cidr, Rejection> {
-    match decide(state, command, context)?.as_slice() {
-        [Event::CidrAllocated(allocated)] => Ok(allocated.cidr),
-        _ => {
-            let message = format!("Only `AllocateCidr` can be previewed, not `{}`.", command.body.type_name());
-            Err(Rejection::new(Code::UnsupportedOperation, "INV-A6", message))
-        }
+    if !matches!(command.body, CommandBody::AllocateCidr(_)) {
+        let message = format!("Only `AllocateCidr` can be previewed, not `{}`.", command.body.type_name());
+        return Err(Rejection::new(Code::UnsupportedOperation, "INV-A6", message));
     }
+    let events = decide(state, command, context)?;
+    let [Event::CidrAllocated(allocated)] = events.as_slice() else { unreachable!("allocating is one event") };
+    Ok(allocated.cidr)
 }

@@ -138,7 +138,9 @@ fn public_settings(body: &command::CreatePool, scope: &Scope, family: Family) ->
     }
     let public_only =
         [("public_ip_source", body.public_ip_source.is_some()), ("aws_service", body.aws_service.is_some())];
-    for (name, _) in public_only.into_iter().filter(|(_, given)| *given && scope.visibility != Visibility::Public) {
+    if scope.visibility != Visibility::Public
+        && let Some((name, _)) = public_only.into_iter().find(|(_, given)| *given)
+    {
         let message = format!("`{name}` is for pools in a public scope; {} is private.", scope.id);
         return Err(Rejection::new(Code::InvalidParameterCombination, "INV-P10", message).value("scope", scope.id));
     }
