@@ -44,18 +44,12 @@ pub struct Presence {
 }
 
 impl Resource {
-    /// The observations at the latest instant that says anything: several only when they conflict.
-    /// Gone, when the resource is: present beats gone at one instant, so then it is the only one.
-    pub fn latest(&self) -> impl Iterator<Item = &Observation> {
-        let instant = self.observations.last().map(|last| last.observed_at);
-        let latest = || self.observations.iter().rev().take_while(move |one| Some(one.observed_at) == instant);
-        let any_present = latest().any(|one| one.presence.is_some());
-        latest().filter(move |one| one.presence.is_some() == any_present)
-    }
-
-    /// What the resource looks like now; nothing when it is gone, several when observations conflict.
+    /// What the resource looks like now: what was seen at the latest instant of all. Nothing when it is gone,
+    /// several when observations conflict; present beats gone at one instant.
     pub fn current(&self) -> impl Iterator<Item = &Presence> {
-        self.latest().filter_map(|one| one.presence.as_deref())
+        let instant = self.observations.last().map(|last| last.observed_at);
+        let latest = self.observations.iter().rev().take_while(move |one| Some(one.observed_at) == instant);
+        latest.filter_map(|one| one.presence.as_deref())
     }
 
     /// Whether the resource holds an address of `cidr` now.
