@@ -362,3 +362,91 @@ impl Reader for SimulatedReader {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::record::{Epoch, Kind, Seq};
+
+    const ZERO: Partition = Partition(0);
+
+    fn record(number: u64) -> NewRecord {
+        let header = Header { kind: Kind::Outcome, epoch: Epoch(1), seq: Seq(number), source: None };
+        NewRecord { header, key: None, value: Arc::from([]) }
+    }
+
+    fn try_append(log: &SimulatedLog, numbers: &[u64]) -> Result<(), AppendError> {
+        log.appender(ZERO)?.append(numbers.iter().map(|&number| record(number)).collect())
+    }
+
+    /// The numbers that readers see.
+    fn seen(log: &SimulatedLog) -> Vec<u64> {
+        let mut reader = log.reader(ZERO, Offset(0)).expect("a reader");
+        let records = reader.read(100, Duration::ZERO).expect("a read");
+        records.iter().filter_map(|record| record.header).map(|header| header.seq.0).collect()
+    }
+
+    #[test]
+    fn ghosts_land_when_they_are_told_to() {
+        let log = SimulatedLog::new(1);
+        log.hold(ZERO);
+        try_append(&log, &[1, 2, 3, 4]).expect("in flight");
+        log.unhold(ZERO);
+        try_append(&log, &[5]).expect("landed");
+        assert_eq!(seen(&log), [5]);
+        assert!(log.land_one(ZERO, 2) && log.land_copy(ZERO, 0) && log.lose(ZERO, 1));
+        assert_eq!(seen(&log), [5, 3, 1]);
+        assert_eq!(log.in_flight(ZERO), [record(1), record(4)]);
+        assert_eq!(log.land(ZERO, 9), 2);
+        assert_eq!(seen(&log), [5, 3, 1, 1, 4]);
+    }
+
+    #[test]
+    fn a_failed_append_ends_its_appender_whatever_landed() {
+        for (failure, at_once, in_flight) in [
+            (Failure::Refused, &[][..], 0),
+            (Failure::Unknown { landed: 0 }, &[], 0),
+            (Failure::Unknown { landed: 1 }, &[1], 0),
+            (Failure::UnknownInFlight, &[], 2),
+        ] {
+            let log = SimulatedLog::new(1);
+            let mut appender = log.appender(ZERO).expect("an appender");
+            log.fail_next_append(ZERO, failure);
+            let error = appender.append(vec![record(1), record(2)]).expect_err("it fails");
+            assert_eq!(matches!(error, AppendError::Refused(_)), failure == Failure::Refused, "{failure:?}");
+            assert!(matches!(appender.append(vec![record(3)]), Err(AppendError::Refused(_))), "{failure:?}");
+            assert!(appender.check().is_err(), "{failure:?}");
+            assert_eq!(seen(&log), at_once, "{failure:?}");
+            assert_eq!(log.in_flight(ZERO).len(), in_flight, "{failure:?}");
+            try_append(&log, &[9]).expect("another appender goes on");
+        }
+        let log = SimulatedLog::new(1);
+        let mut appender = log.appender(ZERO).expect("an appender");
+        log.fail_next_check(ZERO, "lost");
+        assert!(matches!(appender.check(), Err(AppendError::Unknown(_))));
+        assert!(appender.append(vec![record(1)]).is_err());
+    }
+
+    #[test]
+    fn what_is_hidden_shows_later_and_what_is_cut_off_is_gone() {
+        let log = SimulatedLog::new(1);
+        try_append(&log, &[1, 2]).expect("landed");
+        log.hide(ZERO);
+        try_append(&log, &[3]).expect("landed");
+        assert_eq!((seen(&log), log.end(ZERO).expect("an end")), (vec![1, 2], Offset(2)));
+        log.show(ZERO);
+        assert_eq!(seen(&log), [1, 2, 3]);
+        let mut reader = log.reader(ZERO, Offset(3)).expect("a reader");
+        log.truncate_back(ZERO, Offset(1));
+        let error = reader.read(1, Duration::ZERO).expect_err("ahead of the log");
+        assert!(matches!(error, ReadError::AheadOfLog { position: Offset(3), end: Offset(1) }), "{error:?}");
+        log.skip_offsets(ZERO, 4);
+        log.land_foreign(ZERO, b"?");
+        log.land_record(ZERO, record(7).header, b"{}");
+        assert_eq!(seen(&log), [1, 7]);
+        assert_eq!(log.records(ZERO).iter().map(|record| record.offset.0).collect::<Vec<_>>(), [0, 5, 6]);
+        log.set_reachable(false);
+        assert!(matches!(log.end(ZERO), Err(ReadError::Unreachable(_))));
+        assert!(matches!(try_append(&log, &[8]), Err(AppendError::Refused(_))));
+    }
+}

@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn version_1_is_pinned() {
         let bytes = encode(&record(), Timestamp::from_micros(1_000_000));
-        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = bytes.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
         assert_eq!(
             hex,
             "020000000000000003000000000000010201000000000000000500000000000f4240000c6f2d61316232633364346535"

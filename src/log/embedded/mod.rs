@@ -192,7 +192,7 @@ impl Reader for EmbeddedReader {
         let from = key(self.partition, self.next);
         let mut bytes = 0;
         for row in self.shared.db.iterator_opt(IteratorMode::From(&from, Direction::Forward), options) {
-            let (found, value) = row.map_err(|error| self.damaged(&error.to_string()))?;
+            let (found, value) = row.map_err(|error| self.damaged(error.as_ref()))?;
             if *found != key(self.partition, self.next) {
                 return Err(self.damaged(&format!("the record is missing, the next key is {found:02x?}")));
             }

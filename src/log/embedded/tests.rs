@@ -51,6 +51,14 @@ fn store_file(directory: &Path, fits: impl Fn(&str) -> bool) -> PathBuf {
     files.pop().expect("such a file")
 }
 
+fn is_wal(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|extension| extension == "log")
+}
+
+fn is_table(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|extension| extension == "sst")
+}
+
 fn open_error(directory: &Path) -> OpenError {
     EmbeddedLog::open(directory, 1).map(|_| ()).expect_err("it does not open")
 }
@@ -70,11 +78,11 @@ fn copy(from: &Path, to: &Path) {
 #[test]
 fn a_torn_tail_is_cut_and_the_log_goes_on() {
     let original = filled(5);
-    let length = fs::metadata(store_file(original.path(), |name| name.ends_with(".log"))).expect("a log file").len();
+    let length = fs::metadata(store_file(original.path(), is_wal)).expect("a log file").len();
     for cut in [1, 2, 7, 20, 40, 41, 60, 120, length] {
         let torn = tempfile::tempdir().expect("a directory");
         copy(original.path(), torn.path());
-        let file = store_file(torn.path(), |name| name.ends_with(".log"));
+        let file = store_file(torn.path(), is_wal);
         fs::File::options().write(true).open(&file).expect("the file").set_len(length - cut).expect("cut");
         let log = EmbeddedLog::open(torn.path(), 1).expect("a torn tail is no damage");
         let kept = log.end(ZERO).expect("an end").0;
@@ -90,7 +98,7 @@ fn a_torn_tail_is_cut_and_the_log_goes_on() {
 #[test]
 fn every_flipped_bit_of_the_write_ahead_log_is_reported_and_nothing_is_changed() {
     let directory = filled(3);
-    let file = store_file(directory.path(), |name| name.ends_with(".log"));
+    let file = store_file(directory.path(), is_wal);
     let sound = fs::read(&file).expect("the file");
     for bit in 0..sound.len() * 8 {
         let mut flipped = sound.clone();
@@ -110,12 +118,12 @@ fn a_flipped_bit_in_a_table_is_reported_or_harmless() {
     let original = filled(200);
     // Opening moves the records from the write-ahead log to a table.
     drop(EmbeddedLog::open(original.path(), 1).expect("the log"));
-    let table = fs::read(store_file(original.path(), |name| name.ends_with(".sst"))).expect("a table");
+    let table = fs::read(store_file(original.path(), is_table)).expect("a table");
     let mut reported = 0;
     for byte in (0..table.len()).step_by(table.len() / 60) {
         let directory = tempfile::tempdir().expect("a directory");
         copy(original.path(), directory.path());
-        let file = store_file(directory.path(), |name| name.ends_with(".sst"));
+        let file = store_file(directory.path(), is_table);
         let mut flipped = table.clone();
         flipped[byte] ^= 0x10;
         fs::write(&file, flipped).expect("written");
@@ -225,12 +233,12 @@ fn a_full_disk_ends_the_log_and_loses_nothing_that_was_acknowledged() {
     let directory = mount.path().join("log");
     let log = EmbeddedLog::open(&directory, 1).expect("a new log");
     let mut appender = log.appender(ZERO).expect("an appender");
-    let mut appended = 0;
+    let mut count = 0;
     let error = loop {
-        let mut record = record(appended);
-        record.value = Arc::from(format!("{appended} {}", "x".repeat(10_000)).as_bytes());
+        let mut record = record(count);
+        record.value = Arc::from(format!("{count} {}", "x".repeat(10_000)).as_bytes());
         match appender.append(vec![record]) {
-            Ok(()) => appended += 1,
+            Ok(()) => count += 1,
             Err(error) => break error,
         }
     };
@@ -243,10 +251,10 @@ fn a_full_disk_ends_the_log_and_loses_nothing_that_was_acknowledged() {
     fs::remove_file(mount.path().join("filler")).expect("removed");
     let unmounted = Command::new("umount").args(["--lazy", disk]).status();
     assert!(unmounted.is_ok_and(|status| status.success()), "the small disk stays mounted at {disk}");
-    assert!(appended > 10, "{appended}");
+    assert!(count > 10, "{count}");
     assert!(matches!(error, AppendError::Unknown(_)), "{error:?}");
     assert!(matches!(later, Err(AppendError::Refused(_))), "{later:?}");
     assert!(matches!(afresh, Err(AppendError::Refused(_))), "{afresh:?}");
-    assert_eq!(readable.expect("what was acknowledged"), appended);
+    assert_eq!(readable.expect("what was acknowledged"), count);
     assert!(matches!(full, Err(OpenError::DiskFull { .. })), "{full:?}");
 }

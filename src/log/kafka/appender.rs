@@ -15,6 +15,7 @@ use rdkafka::message::ToBytes;
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext};
 
 use super::{KafkaConfig, explain, headers, number};
+use crate::domain::id::OrganizationId;
 use crate::log::record::{NewRecord, Partition};
 use crate::log::{AppendError, Appender, RECORD_BYTES_MAX};
 
@@ -74,8 +75,8 @@ impl Courier {
         Ok(Self { producer, config: Arc::clone(config), handed_over: 0 })
     }
 
-    /// Hands one record over; blocks while too much is under way. `record` is asked again for each attempt.
-    pub(super) fn send<'a, K, P>(&mut self, record: BaseRecord<'a, K, P>) -> Result<(), AppendError>
+    /// Hands one record over; blocks while too much is under way.
+    pub(super) fn send<K, P>(&mut self, record: BaseRecord<'_, K, P>) -> Result<(), AppendError>
     where
         K: ToBytes + ?Sized,
         P: ToBytes + ?Sized,
@@ -164,7 +165,7 @@ impl KafkaAppender {
             return Err(AppendError::Refused(format!("a record has {bytes} bytes; at most {RECORD_BYTES_MAX} fit")));
         }
         for record in records {
-            let key = record.key.as_ref().map(|key| key.as_str());
+            let key = record.key.as_ref().map(OrganizationId::as_str);
             let mut message: BaseRecord<'_, str, [u8]> = BaseRecord::to(&self.topic)
                 .partition(number(self.partition))
                 .payload(&*record.value)

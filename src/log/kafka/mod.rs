@@ -28,7 +28,7 @@ use super::record::{Offset, Partition, SourceOffset};
 use super::{AppendError, Appender, CommandSource, Log, Outbox, ReadError, Reader};
 
 /// How long a request for metadata or offsets may take.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// The most bytes of records under way in one producer; more block the appender.
 const PRODUCER_QUEUE_KIB_MAX: u32 = 32 << 10;
 /// The most bytes that one consumer fetches ahead.
