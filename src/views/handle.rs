@@ -48,12 +48,13 @@ impl Views {
     ///
     /// # Errors
     /// When the store cannot be opened, or a view is ahead of the log or of another ledger.
+    #[expect(clippy::needless_pass_by_value, reason = "the views keep following the log")]
     pub fn open(path: &Path, log: Arc<dyn Log>) -> Result<(Self, Projector), ProjectorError> {
         let states = Arc::new(States::default());
         let folds = views(&states);
         let store = Arc::new(Store::open(path, &families(&folds))?);
         let progress = Arc::new(Progress::default());
-        let projector = Projector::start(log, Arc::clone(&store), folds, Arc::clone(&progress))?;
+        let projector = Projector::start(&log, Arc::clone(&store), folds, Arc::clone(&progress))?;
         Ok((Self { store, progress, states, read_only: false }, projector))
     }
 
@@ -397,7 +398,7 @@ impl Views {
         self.level()?;
         let snapshot = self.store.snapshot();
         let rows = snapshot.rows(LEDGER)?;
-        let moment = resolve(&rows, organization, when)?;
+        let moment = self.resolve(&rows, organization, when)?;
         let asked = Asked { rows: &rows, organization, moment };
         let body = question(&asked)?;
         Ok(Answer { organization: organization.clone(), head: asked.head(), body })
@@ -417,8 +418,18 @@ impl Views {
         self.level()?;
         let snapshot = self.store.snapshot();
         let known = When { at: None, as_of: when.as_of };
-        let head = head_of(resolve(&snapshot.rows(LEDGER)?, organization, &known)?);
+        let head = head_of(self.resolve(&snapshot.rows(LEDGER)?, organization, &known)?);
         Ok(question(&snapshot.rows(LineageView::NAME)?, head)?)
+    }
+
+    /// The moment that answers; none for an organisation whose partition has stopped (design D6).
+    fn resolve(&self, rows: &dyn Rows, organization: &OrganizationId, when: &When) -> Result<Moment, QueryError> {
+        let head = outcomes::head(rows, organization)?
+            .ok_or_else(|| QueryError::OrganizationNotFound(organization.clone()))?;
+        match self.progress.stopped(head.partition) {
+            Some(reason) => Err(QueryError::Stopped { partition: head.partition, reason }),
+            None => resolve(rows, organization, when, head.moment),
+        }
     }
 
     /// Whether all views stand at the same place: after a crash some are behind for a moment.
@@ -437,10 +448,7 @@ impl Views {
 
 /// The moment up to which a question about decisions is answered: decisions are true from when they were decided,
 /// so of `at` and `as_of` the earlier one answers (design D14).
-fn resolve(rows: &dyn Rows, organization: &OrganizationId, when: &When) -> Result<Moment, QueryError> {
-    let head = outcomes::head(rows, organization)?
-        .ok_or_else(|| QueryError::OrganizationNotFound(organization.clone()))?
-        .moment;
+fn resolve(rows: &dyn Rows, organization: &OrganizationId, when: &When, head: Moment) -> Result<Moment, QueryError> {
     let at_instant = |instant| match outcomes::moment_at(rows, organization, instant)? {
         Some(moment) => Ok(moment),
         None => Err(before_history(rows, organization, head)),

@@ -48,12 +48,9 @@ pub(super) fn fold(table: &mut dyn Table, admitted: &Admitted<'_>) -> Result<(),
     // The first answer of a command id stands: a later one says only that the id was used again.
     if table.get(&command)?.is_none() {
         let mut row = outcome.digest.as_bytes().to_vec();
-        match outcome.revision {
-            Some(revision) => row.extend(revision.0.to_be_bytes()),
-            None => {
-                row.extend(Revision::ZERO.0.to_be_bytes());
-                row.extend(place.with(admitted.value));
-            }
+        row.extend(outcome.revision.unwrap_or_default().0.to_be_bytes());
+        if outcome.revision.is_none() {
+            row.extend(place.with(admitted.value));
         }
         table.put(command, row);
     }

@@ -77,16 +77,12 @@ impl Position {
         let prefix = Key::new(KIND);
         rows.scan(prefix.bytes(), &prefix.end(), &mut |key, value| {
             let partition = key.get(1..).and_then(|bytes| bytes.try_into().ok()).map(u32::from_be_bytes);
-            match (partition, serde_json::from_slice(value)) {
-                (Some(partition), Ok(position)) => {
-                    positions.insert(Partition(partition), position);
-                    ControlFlow::Continue(())
-                }
-                _ => {
-                    damaged = Some(TableError("a position cannot be read".to_owned()));
-                    ControlFlow::Break(())
-                }
-            }
+            let (Some(partition), Ok(position)) = (partition, serde_json::from_slice(value)) else {
+                damaged = Some(TableError("a position cannot be read; rebuild the views".to_owned()));
+                return ControlFlow::Break(());
+            };
+            positions.insert(Partition(partition), position);
+            ControlFlow::Continue(())
         })?;
         damaged.map_or(Ok(positions), Err)
     }
@@ -130,7 +126,7 @@ fn ledger_of(log: &dyn Log, partition: Partition) -> Result<Option<LedgerId>, Po
     let mut admission = Admission::default();
     let mut seen = 0;
     while seen < OPENING_SOUGHT_IN_RECORDS {
-        let records = reader.read(1, Duration::from_millis(1_000))?;
+        let records = reader.read(1, Duration::from_secs(1))?;
         if records.is_empty() {
             break;
         }

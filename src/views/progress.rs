@@ -74,6 +74,12 @@ impl Progress {
         lock(&self.partitions).values().all(|progress| progress.caught_up || progress.stopped.is_some())
     }
 
+    /// Why the fold of a partition stopped, where it did.
+    #[must_use]
+    pub fn stopped(&self, partition: Partition) -> Option<String> {
+        lock(&self.partitions).get(&partition).and_then(|progress| progress.stopped.clone())
+    }
+
     pub(super) fn update(&self, change: impl FnOnce(&mut BTreeMap<Partition, PartitionProgress>)) {
         change(&mut lock(&self.partitions));
         self.commits.send_modify(|commits| *commits += 1);

@@ -130,11 +130,6 @@ impl Store {
         Position::all(&self.snapshot().rows(family)?)
     }
 
-    /// An overlay to fold into.
-    pub(super) fn overlay<'a>(&'a self, snapshot: &'a Snapshot<'_>, family: &str) -> Result<Overlay<'a>, TableError> {
-        Ok(Overlay { base: Box::new(snapshot.rows(family)?), changes: BTreeMap::new() })
-    }
-
     /// Writes every view's changes and positions, each into its own family, visible all at once.
     pub(super) fn commit(&self, commits: Vec<Commit>) -> Result<(), TableError> {
         let mut batch = WriteBatch::default();
@@ -226,6 +221,11 @@ pub struct Snapshot<'a> {
 }
 
 impl Snapshot<'_> {
+    /// An overlay to fold into.
+    pub(super) fn overlay(&self, family: &str) -> Result<Overlay<'_>, TableError> {
+        Ok(Overlay { base: Box::new(self.rows(family)?), changes: BTreeMap::new() })
+    }
+
     /// The rows of one view.
     ///
     /// # Errors

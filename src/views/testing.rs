@@ -69,7 +69,8 @@ impl Ledger {
 
     pub fn decide_as(&mut self, id: Uuid, organization: &str, asks: &str, body: CommandBody) -> Outcome {
         let organization: OrganizationId = organization.parse().expect("well formed");
-        let decided_at = Timestamp::from_micros(START_MICROS).plus_micros(self.outcomes.len() as i64 * TICK_MICROS);
+        let decided_at = Timestamp::from_micros(START_MICROS)
+            .plus_micros(TICK_MICROS * i64::try_from(self.outcomes.len()).expect("few"));
         let command = Command {
             id,
             organization: organization.clone(),

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::table::TableError;
 use crate::domain::id::{OrganizationId, Revision};
 use crate::domain::time::Timestamp;
+use crate::log::record::Partition;
 
 const SECOND_MICROS: i64 = 1_000_000;
 const DAY_MICROS: i64 = 86_400 * SECOND_MICROS;
@@ -217,6 +218,9 @@ pub enum QueryError {
     /// The views have not folded the log up to where it ended when they were opened.
     #[error("the views are still catching up with the log; ask again soon")]
     CatchingUp,
+    /// What is behind a record that cannot be read or folded is not known here.
+    #[error("the views of partition {partition} have stopped: {reason}")]
+    Stopped { partition: Partition, reason: String },
     #[error(transparent)]
     Store(#[from] TableError),
 }

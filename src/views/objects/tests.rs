@@ -583,9 +583,10 @@ proptest! {
         let outcomes: Vec<_> = ledger.outcomes.iter().map(|(_, outcome)| outcome).collect();
         let mut state = State::new(ledger.state(ORGANIZATION).id().clone());
         for revision in 1..=head(&ledger) {
-            apply_outcome(&mut state, outcomes[revision as usize - 1]);
+            let known = usize::try_from(revision).expect("small");
+            apply_outcome(&mut state, outcomes[known - 1]);
             let asked = asked(&table, &ledger, revision);
-            check(&asked, &Naive::of(&outcomes[..revision as usize]), &state);
+            check(&asked, &Naive::of(&outcomes[..known]), &state);
             let Moment { decided_at, .. } = asked.moment;
             for (instant, expect) in [(decided_at, revision), (decided_at.plus_micros(-1), revision - 1)] {
                 let moment = moment_at(&table, asked.organization, instant).expect("memory");

@@ -119,11 +119,10 @@ impl Folder {
         let records: usize = ready.iter().map(|batch| batch.items.len()).sum();
         let (store, snapshot) = (&*store, &snapshot);
         let results: Vec<_> = if records < RECORDS_WORTH_THREADS {
-            self.views.iter_mut().map(|followed| followed.fold(store, snapshot, ready)).collect()
+            self.views.iter_mut().map(|followed| followed.fold(snapshot, ready)).collect()
         } else {
             thread::scope(|scope| {
-                let folds =
-                    self.views.iter_mut().map(|followed| scope.spawn(move || followed.fold(store, snapshot, ready)));
+                let folds = self.views.iter_mut().map(|followed| scope.spawn(move || followed.fold(snapshot, ready)));
                 let folds: Vec<_> = folds.collect();
                 folds.into_iter().map(|fold| fold.join().expect("panics of folds are caught")).collect()
             })
@@ -162,8 +161,8 @@ impl Folder {
 }
 
 impl Followed {
-    fn fold(&mut self, store: &Store, snapshot: &Snapshot<'_>, ready: &[Batch]) -> Result<Commit, Trouble> {
-        let mut table = store.overlay(snapshot, self.view.name()).map_err(Trouble::Table)?;
+    fn fold(&mut self, snapshot: &Snapshot<'_>, ready: &[Batch]) -> Result<Commit, Trouble> {
+        let mut table = snapshot.overlay(self.view.name()).map_err(Trouble::Table)?;
         let mut positions = BTreeMap::new();
         for batch in ready {
             let Some(position) = &batch.position else { continue };

@@ -55,7 +55,7 @@ impl Projector {
     /// # Errors
     /// When a view is ahead of the log or of another one (design D11), or the log or the store cannot be read.
     pub fn start(
-        log: Arc<dyn Log>,
+        log: &Arc<dyn Log>,
         store: Arc<Store>,
         views: Vec<Box<dyn View>>,
         progress: Arc<Progress>,
@@ -79,7 +79,7 @@ impl Projector {
         let mut threads = Vec::new();
         for (partition, start) in &starts {
             let follower = follow::Follower {
-                log: Arc::clone(&log),
+                log: Arc::clone(log),
                 partition: *partition,
                 admission: start.admission.clone(),
                 batches: sender.clone(),
