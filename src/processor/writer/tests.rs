@@ -174,18 +174,18 @@ fn a_full_queue_makes_clients_wait_and_drops_nothing() {
     let (local, mut queues) = Local::new(2, 3, partition_of);
     let organization: OrganizationId = "o-a0".parse().expect("well formed");
     let runtime = runtime();
-    let queued = |n| local.submit_async(&organization, if n == 0 { create("o-a0") } else { add("o-a0", n) });
+    let put = |n| local.submit_async(&organization, if n == 0 { create("o-a0") } else { add("o-a0", n) });
     runtime.block_on(async {
         for n in 0..3 {
-            queued(n).await.expect("queued");
+            put(n).await.expect("queued");
         }
-        let fourth = tokio::time::timeout(Duration::from_millis(20), queued(3)).await;
+        let fourth = tokio::time::timeout(Duration::from_millis(20), put(3)).await;
         assert!(fourth.is_err(), "the fourth waits for a place");
     });
     let writer = Writer::start(Parts { queue: Some(queues.swap_remove(0)), ..parts(&log) }).expect("a thread");
     runtime.block_on(async {
         for n in 3..20 {
-            queued(n).await.expect("queued");
+            put(n).await.expect("queued");
         }
     });
     writer.stop();

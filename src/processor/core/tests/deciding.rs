@@ -115,6 +115,9 @@ fn a_command_handed_to_the_wrong_partition_is_not_taken() {
     assert!(node.flight.is_empty());
 }
 
+/// A batch, the records it becomes with their source offsets, and its letters: `F`orwards and `D`ead ones.
+type Case = (&'static str, Vec<SourceRecord>, Vec<(Kind, u64)>, &'static str);
+
 /// What one batch from the topic becomes.
 #[test]
 fn batches_from_the_topic() {
@@ -124,7 +127,6 @@ fn batches_from_the_topic() {
     let forwarded = |offset| SourceRecord { forwarded: true, ..theirs(offset) };
     let garbage = |offset| SourceRecord { value: b"not JSON".to_vec(), ..ours(offset, 1) };
     let reused = |offset, n| sourced(offset, "o-a0", n, "other");
-    type Case = (&'static str, Vec<SourceRecord>, Vec<(Kind, u64)>, &'static str);
     let cases: Vec<Case> = vec![
         ("outcomes", vec![ours(0, 1), ours(1, 2)], vec![(Outcome, 0), (Outcome, 1)], ""),
         ("gaps in the offsets", vec![ours(3, 1), ours(8, 2)], vec![(Outcome, 3), (Outcome, 8)], ""),

@@ -1,7 +1,11 @@
 //! Claims, races, ghosts and the fold of the tail.
 
 use super::*;
+use crate::domain::id::Revision;
 use crate::log::record::{EpochOpened, Header, Kind};
+
+/// What is wrong with a record, the record, and how it must end.
+type Broken<'a> = (&'a str, Vec<u8>, fn(&End) -> bool);
 
 #[test]
 fn the_first_writer_opens_epoch_one_with_the_ledger_it_was_given() {
@@ -50,7 +54,7 @@ fn three_claims_lost_within_a_minute_are_reported_and_pauses_grow() {
             loser.now = at(round * gap_seconds * SECOND);
             loser.writer += 1;
             loser.claim();
-            let mut winner = Node::new(100 + u128::from(loser.writer as u64));
+            let mut winner = Node::new(100 + loser.writer);
             winner.now = loser.now;
             winner.take_over(&mut ledger);
             loser.settle(&mut ledger);
@@ -143,16 +147,15 @@ fn an_admitted_record_that_cannot_be_read_or_applied_stops_the_partition_naming_
     let chain = Some(Digest::of(&ledger.records[1].value));
     let encode = |change: &dyn Fn(&mut serde_json::Value)| {
         let mut next = good.clone();
-        (next.revision, next.previous) = (next.revision.map(|r| r.next()), chain);
+        (next.revision, next.previous) = (next.revision.map(Revision::next), chain);
         next.decided_at = next.decided_at.plus_micros(1);
         let mut json = serde_json::to_value(next).expect("JSON");
         change(&mut json);
         serde_json::to_vec(&json).expect("JSON")
     };
-    type Case<'a> = (&'a str, Vec<u8>, fn(&End) -> bool);
     let unreadable = |end: &End| matches!(end, End::Unreadable { offset: Offset(2), .. });
     let unfoldable = |end: &End| matches!(end, End::Unfoldable { offset: Offset(2), .. });
-    let cases: [Case<'_>; 5] = [
+    let cases: [Broken<'_>; 5] = [
         ("schema", encode(&|json| json["schema"] = 9.into()), unreadable),
         (
             "event type",
