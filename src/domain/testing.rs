@@ -32,7 +32,7 @@ pub const STRANGER: &str = "999999999999";
 
 /// 2024-01-01T00:00:00Z: when the clock of every world starts.
 const START_MICROS: i64 = 1_704_067_200_000_000;
-/// How far the clock moves with every command, unless moved by [`World::advance_time`].
+/// How far the clock moves with every command.
 const TICK_MICROS: i64 = 1_000_000;
 
 pub fn account(text: &str) -> AccountId {
@@ -143,12 +143,6 @@ impl World {
     /// From now on this account asks.
     pub fn as_account(&mut self, asks: &str) -> &mut Self {
         self.principal.account = account(asks);
-        self
-    }
-
-    /// Moves the clock forward (or back, when negative) by so many microseconds.
-    pub fn advance_time(&mut self, micros: i64) -> &mut Self {
-        self.now = self.now.plus_micros(micros);
         self
     }
 

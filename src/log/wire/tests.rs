@@ -4,12 +4,14 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::domain::command::{AllocateCidr, TagResource};
-use crate::domain::rejection::Code;
+use crate::domain::rejection::Code::{
+    self, InvalidParameterValue, MalformedCommand, MissingParameter, UnknownCommandType,
+};
 
 const ID: &str = "018f0000-0000-7000-8000-000000000001";
 const POOL: &str = "ipam-pool-0123456789abcdef0";
 
-fn sent(type_name: &str, payload: Value) -> Value {
+fn sent(type_name: &str, payload: &Value) -> Value {
     json!({
         "schema": 1, "command_id": ID, "organization": "o-example", "principal": {"account": "000000000001"},
         "type": type_name, "payload": payload,
@@ -22,7 +24,7 @@ fn with(mut command: Value, name: &str, value: Value) -> Value {
 }
 
 fn allocate() -> Value {
-    sent("AllocateCidr", json!({"pool": POOL, "netmask_length": 24}))
+    sent("AllocateCidr", &json!({"pool": POOL, "netmask_length": 24}))
 }
 
 fn command(text: &str) -> Command {
@@ -148,16 +150,23 @@ fn what_names_nobody_to_answer_is_a_dead_letter_with_its_reason() {
     assert!(dead(long.as_bytes()).contains("at most 1048576"));
 }
 
-/// Code, field, and one thing that would work.
+/// The sender is refused on record, with this code, for this field, and told one thing that would work.
+fn assert_malformed(command: &Value, code: Code, field: Option<&str>, works: (&str, &str)) {
+    let text = command.to_string();
+    let (envelope, rejection) = malformed(&text);
+    let shown: String = text.chars().take(300).collect();
+    assert_eq!(rejection.code, code, "{shown}\n{rejection:#?}");
+    assert_eq!(rejection.values.get("field").map(String::as_str), field, "{shown}\n{rejection:#?}");
+    let expected = Some(works).filter(|(name, _)| !name.is_empty());
+    let found = rejection.would_work.iter().next().map(|(name, value)| (name.as_ref(), value.as_str()));
+    assert_eq!(found, expected, "{shown}\n{rejection:#?}");
+    assert_eq!((envelope.id.to_string().as_str(), envelope.organization.as_str()), (ID, "o-example"));
+    assert_eq!(envelope.principal.account.to_string(), "000000000001");
+    assert!(rejection.message.ends_with('.') && rejection.message.chars().count() < 800, "{rejection:#?}");
+}
+
 #[test]
-fn what_names_a_sender_is_refused_on_record() {
-    let in_payload = |payload: Value| with(allocate(), "payload", payload);
-    let observe = |cidr: &str| {
-        let cidrs = json!([{"cidr": "10.0.0.0/24"}, {"cidr": cidr}]);
-        let payload = json!({"kind": "vpc", "id": "vpc-1", "observed_at": "2024-01-01T00:00:00Z", "cidrs": cidrs});
-        sent("ObserveResource", payload)
-    };
-    use Code::{InvalidParameterValue, MalformedCommand, MissingParameter, UnknownCommandType};
+fn a_wrong_envelope_is_refused_on_record() {
     for (command, code, field, works) in [
         // The envelope.
         (with(allocate(), "schema", json!(2)), MalformedCommand, None, ("schema", "1")),
@@ -202,6 +211,20 @@ fn what_names_a_sender_is_refused_on_record() {
         (with(allocate(), "type", json!("allocate_cidr")), UnknownCommandType, None, ("nearest", "AllocateCidr")),
         (with(allocate(), "type", json!("Fly")), UnknownCommandType, None, ("types", &CommandBody::TYPES.join(", "))),
         (with(allocate(), "type", json!(7)), MalformedCommand, Some("type"), ("", "")),
+    ] {
+        assert_malformed(&command, code, field, works);
+    }
+}
+
+#[test]
+fn a_wrong_payload_is_refused_on_record() {
+    let in_payload = |payload: Value| with(allocate(), "payload", payload);
+    let observe = |cidr: &str| {
+        let cidrs = json!([{"cidr": "10.0.0.0/24"}, {"cidr": cidr}]);
+        let payload = json!({"kind": "vpc", "id": "vpc-1", "observed_at": "2024-01-01T00:00:00Z", "cidrs": cidrs});
+        sent("ObserveResource", &payload)
+    };
+    for (command, code, field, works) in [
         // The payload.
         (in_payload(json!([POOL])), MalformedCommand, Some("payload"), ("", "")),
         (in_payload(Value::Null), MalformedCommand, Some("payload"), ("", "")),
@@ -248,24 +271,14 @@ fn what_names_a_sender_is_refused_on_record() {
         (observe("10.0.0.0/33"), InvalidParameterValue, Some("payload.cidrs.1.cidr"), ("netmask_length", "0 to 32")),
         (observe("10.0.0.7"), InvalidParameterValue, Some("payload.cidrs.1.cidr"), ("canonical", "10.0.0.7/32")),
     ] {
-        let text = command.to_string();
-        let (envelope, rejection) = malformed(&text);
-        let shown: String = text.chars().take(300).collect();
-        assert_eq!(rejection.code, code, "{shown}\n{rejection:#?}");
-        assert_eq!(rejection.values.get("field").map(String::as_str), field, "{shown}\n{rejection:#?}");
-        let expected = Some(works).filter(|(name, _)| !name.is_empty());
-        let found = rejection.would_work.iter().next().map(|(name, value)| (name.as_ref(), value.as_str()));
-        assert_eq!(found, expected, "{shown}\n{rejection:#?}");
-        assert_eq!((envelope.id.to_string().as_str(), envelope.organization.as_str()), (ID, "o-example"));
-        assert_eq!(envelope.principal.account.to_string(), "000000000001");
-        assert!(rejection.message.ends_with('.') && rejection.message.chars().count() < 800, "{rejection:#?}");
+        assert_malformed(&command, code, field, works);
     }
 }
 
 #[test]
 fn doubled_names_are_refused_wherever_they_stand() {
     let payload = |payload: &str| {
-        let Value::Object(command) = sent("TagResource", json!("HERE")) else { panic!("an object") };
+        let Value::Object(command) = sent("TagResource", &json!("HERE")) else { panic!("an object") };
         Value::Object(command).to_string().replace(r#""HERE""#, payload)
     };
     for (text, field) in [
