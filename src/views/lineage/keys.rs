@@ -318,9 +318,14 @@ pub fn administrator(organization: &OrganizationId) -> Key {
     Key::of(kind::ADMINISTRATOR, organization)
 }
 
+/// All IPAMs: then come id and instant, latest first.
+pub fn ipams(organization: &OrganizationId) -> Key {
+    Key::of(kind::IPAM, organization)
+}
+
 /// One IPAM: then comes the instant, latest first.
 pub fn ipam(organization: &OrganizationId, ipam: IpamId) -> Key {
-    Key::of(kind::IPAM, organization).bits(ipam.bits())
+    ipams(organization).bits(ipam.bits())
 }
 
 pub fn scope(organization: &OrganizationId, scope: ScopeId) -> Key {

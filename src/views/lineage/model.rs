@@ -64,6 +64,7 @@ pub enum Op {
     Cascade { pool: usize },
     Member { account: u8, joins: bool },
     Administrator { delegated: bool },
+    Registered { registered: bool },
     Operate { ipam: u32, adds: bool },
     DeleteIpam,
     Nothing,
@@ -90,6 +91,7 @@ pub fn ops(length: usize) -> impl Strategy<Value = Vec<Op>> {
         1 => (0..3_usize).prop_map(|pool| Op::Cascade { pool }),
         1 => (2..4_u8, any::<bool>()).prop_map(|(account, joins)| Op::Member { account, joins }),
         1 => any::<bool>().prop_map(|delegated| Op::Administrator { delegated }),
+        1 => any::<bool>().prop_map(|registered| Op::Registered { registered }),
         1 => (0..2_u32, any::<bool>()).prop_map(|(ipam, adds)| Op::Operate { ipam, adds }),
         1 => Just(Op::DeleteIpam),
         1 => Just(Op::Nothing),
@@ -209,6 +211,12 @@ fn event_of(made: &[Vec<Event>], op: &Op) -> Option<Event> {
         }
         Op::Administrator { delegated: true } => Some(event::AdminDelegated { account: account(2) }.into()),
         Op::Administrator { delegated: false } => Some(event::AdminRevoked { account: account(2) }.into()),
+        Op::Registered { registered: true } => {
+            Some(event::DelegatedAdministratorRegistered { account: account(3) }.into())
+        }
+        Op::Registered { registered: false } => {
+            Some(event::DelegatedAdministratorDeregistered { account: account(3) }.into())
+        }
         Op::Operate { ipam, adds } => {
             let regions = vec![region(REGIONS[1])];
             let (added, removed) = if *adds { (regions, Vec::new()) } else { (Vec::new(), regions) };
@@ -434,15 +442,39 @@ pub fn told(made: &[Vec<Event>]) -> Vec<Vec<Known>> {
 
 /// Whether an IPAM saw an account and region after the outcomes up to `revision`.
 pub fn reaches(made: &[Vec<Event>], revision: u64, ipam: IpamId, asked: AccountId, asked_region: &str) -> bool {
-    let mut members = BTreeMap::new();
-    let (mut administrator, mut owner, mut regions) = (None, None, BTreeSet::new());
+    // Each member account with whether it has the service-linked role.
+    let mut members: BTreeMap<AccountId, bool> = BTreeMap::new();
+    let (mut management, mut administrator, mut registered) = (None, None, None);
+    let (mut owner, mut regions) = (None, BTreeSet::new());
+    let mut owners = BTreeMap::new();
     for (_, event) in numbered(made).filter(|(now, _)| *now <= revision) {
+        if let Event::IpamCreated(event) = event {
+            owners.insert(event.ipam, event.owner);
+            if registered != Some(event.owner) {
+                members.insert(event.owner, true);
+            }
+        }
         match event {
-            Event::OrganizationCreated(event) => drop(members.insert(event.management_account, true)),
-            Event::AccountAdded(event) => drop(members.insert(event.account, true)),
-            Event::AccountRemoved(event) => drop(members.insert(event.account, false)),
-            Event::AdminDelegated(event) => administrator = Some(event.account),
+            Event::OrganizationCreated(event) => {
+                management = Some(event.management_account);
+                members.insert(event.management_account, false);
+            }
+            Event::AccountAdded(event) => drop(members.insert(event.account, administrator.is_some())),
+            Event::AccountRemoved(event) => drop(members.remove(&event.account)),
+            Event::AdminDelegated(event) => {
+                (administrator, registered) = (Some(event.account), None);
+                for (account, role) in &mut members {
+                    *role |= Some(*account) != management;
+                }
+            }
             Event::AdminRevoked(_) => administrator = None,
+            Event::DelegatedAdministratorRegistered(event) => registered = Some(event.account),
+            Event::DelegatedAdministratorDeregistered(event) => {
+                registered = None;
+                if owners.values().any(|owner| *owner == event.account) {
+                    members.insert(event.account, true);
+                }
+            }
             Event::IpamCreated(event) if event.ipam == ipam => {
                 owner = Some(event.owner);
                 regions = event.operating_regions.iter().cloned().collect();
@@ -451,11 +483,15 @@ pub fn reaches(made: &[Vec<Event>], revision: u64, ipam: IpamId, asked: AccountI
                 regions.extend(event.added_operating_regions.iter().cloned());
                 regions.retain(|region| !event.removed_operating_regions.contains(region));
             }
-            Event::IpamDeleted(event) if event.ipam == ipam => owner = None,
+            Event::IpamDeleted(event) => {
+                owners.remove(&event.ipam);
+                owner = owner.filter(|_| event.ipam != ipam);
+            }
             _ => {}
         }
     }
-    owner.is_some()
+    let has_role = |account: AccountId| members.get(&account).copied().unwrap_or(false);
+    owner.is_some_and(has_role)
         && regions.contains(&region(asked_region))
-        && (owner == Some(asked) || owner == administrator && members.get(&asked).copied().unwrap_or(false))
+        && (owner == Some(asked) || owner == administrator && has_role(asked))
 }

@@ -150,7 +150,7 @@ fn check(ops: &[Op], limit: usize, when: Timestamp) -> usize {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn overlaps_are_those_of_the_model_as_of_every_revision(

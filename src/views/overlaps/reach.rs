@@ -1,7 +1,8 @@
 //! What an IPAM sees (designs D16, D18), at any moment: facts of accounts in its reach and regions that
 //! it operates in lie in its default scopes.
 //!
-//! The owner alone; where the owner is the delegated administrator, every member account.
+//! The rule is `domain::authority`'s, told by instants: the owner alone, if it has the service-linked
+//! role; where the owner is the IPAM administrator, every account that has it.
 
 use std::ops::ControlFlow;
 
@@ -25,6 +26,31 @@ struct IpamRow {
     exists: bool,
 }
 
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct OrganizationRow {
+    management: Option<AccountId>,
+    administrator: Option<AccountId>,
+    /// When IPAM last delegated: every member of then but the management account has the role since.
+    delegated_at: Option<Timestamp>,
+    /// Delegated administrator through Organizations alone.
+    registered: Option<AccountId>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct MemberRow {
+    member: bool,
+    joined: Timestamp,
+    /// It has the role whoever was delegated later.
+    role: bool,
+}
+
+impl MemberRow {
+    fn has_role(&self, account: AccountId, organization: &OrganizationRow) -> bool {
+        let delegated = organization.delegated_at.is_some_and(|at| at >= self.joined);
+        self.member && (self.role || delegated && organization.management != Some(account))
+    }
+}
+
 /// A scope's IPAM and the space its facts lie in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScopeRow {
@@ -36,17 +62,37 @@ pub struct ScopeRow {
 pub fn fold(writer: &mut Writer<'_>, event: &Event) -> Result<(), TableError> {
     let organization = writer.organization;
     let at = writer.now.decided_at;
-    let member = |account| keys::member(organization, account).instant_descending(at);
-    let administrator = || keys::administrator(organization).instant_descending(at);
     match event {
-        Event::OrganizationCreated(event) => rows::put(writer.table, member(event.management_account), &true),
-        Event::AccountAdded(event) => rows::put(writer.table, member(event.account), &true),
-        Event::AccountRemoved(event) => rows::put(writer.table, member(event.account), &false),
-        Event::AdminDelegated(event) => rows::put(writer.table, administrator(), &Some(event.account)),
-        Event::AdminRevoked(_) => rows::put(writer.table, administrator(), &None::<AccountId>),
+        Event::OrganizationCreated(event) => {
+            organization_changed(writer, |row| row.management = Some(event.management_account))?;
+            put_member(writer, event.management_account, MemberRow { member: true, joined: at, role: false });
+        }
+        Event::AccountAdded(event) => {
+            let role = organization_at(writer.table, organization, at)?.administrator.is_some();
+            put_member(writer, event.account, MemberRow { member: true, joined: at, role });
+        }
+        Event::AccountRemoved(event) => {
+            put_member(writer, event.account, MemberRow { member: false, joined: at, role: false });
+        }
+        Event::AdminDelegated(event) => organization_changed(writer, |row| {
+            (row.administrator, row.delegated_at, row.registered) = (Some(event.account), Some(at), None);
+        })?,
+        Event::AdminRevoked(_) => organization_changed(writer, |row| row.administrator = None)?,
+        Event::DelegatedAdministratorRegistered(event) => {
+            organization_changed(writer, |row| row.registered = Some(event.account))?;
+        }
+        Event::DelegatedAdministratorDeregistered(event) => {
+            organization_changed(writer, |row| row.registered = None)?;
+            if owns_ipam(writer, event.account)? {
+                grant_role(writer, event.account)?;
+            }
+        }
         Event::IpamCreated(event) => {
             let row = IpamRow { owner: event.owner, regions: event.operating_regions.clone(), exists: true };
             rows::put(writer.table, keys::ipam(organization, event.ipam).instant_descending(at), &row);
+            if organization_at(writer.table, organization, at)?.registered != Some(event.owner) {
+                grant_role(writer, event.owner)?;
+            }
             for (scope, space) in
                 [(event.private_default_scope, Space::Private), (event.public_default_scope, Space::Public)]
             {
@@ -65,6 +111,50 @@ pub fn fold(writer: &mut Writer<'_>, event: &Event) -> Result<(), TableError> {
         _ => {}
     }
     Ok(())
+}
+
+fn organization_at(
+    rows: &dyn Rows,
+    organization: &OrganizationId,
+    at: Timestamp,
+) -> Result<OrganizationRow, TableError> {
+    Ok(latest(rows, &keys::administrator(organization), at)?.unwrap_or_default())
+}
+
+fn organization_changed(writer: &mut Writer<'_>, change: impl FnOnce(&mut OrganizationRow)) -> Result<(), TableError> {
+    let at = writer.now.decided_at;
+    let mut row = organization_at(writer.table, writer.organization, at)?;
+    change(&mut row);
+    rows::put(writer.table, keys::administrator(writer.organization).instant_descending(at), &row);
+    Ok(())
+}
+
+fn put_member(writer: &mut Writer<'_>, account: AccountId, row: MemberRow) {
+    let key = keys::member(writer.organization, account).instant_descending(writer.now.decided_at);
+    rows::put(writer.table, key, &row);
+}
+
+fn grant_role(writer: &mut Writer<'_>, account: AccountId) -> Result<(), TableError> {
+    let at = writer.now.decided_at;
+    let before = latest::<MemberRow>(writer.table, &keys::member(writer.organization, account), at)?;
+    let joined = before.filter(|row| row.member).map_or(at, |row| row.joined);
+    put_member(writer, account, MemberRow { member: true, joined, role: true });
+    Ok(())
+}
+
+fn owns_ipam(writer: &Writer<'_>, account: AccountId) -> Result<bool, TableError> {
+    let prefix = keys::ipams(writer.organization);
+    let (mut last, mut owns) = (None, false);
+    rows::walk(writer.table, &prefix, &prefix, |part, value| {
+        let ipam = crate::views::keys::KeyReader::behind(part).bits();
+        // The first row of each IPAM is its latest.
+        if last.replace(ipam) != Some(ipam) {
+            let row: IpamRow = rows::decode(value)?;
+            owns |= row.exists && row.owner == account;
+        }
+        Ok(if owns { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    })?;
+    Ok(owns)
 }
 
 fn ipam_changed(writer: &mut Writer<'_>, ipam: IpamId, change: impl FnOnce(&mut IpamRow)) -> Result<(), TableError> {
@@ -100,12 +190,16 @@ pub fn reaches(
     if !row.exists || !row.regions.contains(region) {
         return Ok(false);
     }
-    if row.owner == account {
-        return Ok(true);
-    }
-    let administrator = latest::<Option<AccountId>>(rows, &keys::administrator(organization), at)?.flatten();
-    Ok(administrator == Some(row.owner)
-        && latest::<bool>(rows, &keys::member(organization, account), at)?.unwrap_or(false))
+    let state = organization_at(rows, organization, at)?;
+    let has_role = |account| -> Result<bool, TableError> {
+        let member = latest::<MemberRow>(rows, &keys::member(organization, account), at)?;
+        Ok(member.is_some_and(|member| member.has_role(account, &state)))
+    };
+    Ok(if row.owner == account {
+        has_role(account)?
+    } else {
+        state.administrator == Some(row.owner) && has_role(row.owner)? && has_role(account)?
+    })
 }
 
 /// The latest row at or before an instant.
