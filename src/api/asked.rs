@@ -8,6 +8,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use axum::http::{HeaderMap, StatusCode};
+use tokio::sync::watch;
 
 use super::problem::{Problem, nearest, shortened};
 use super::route::{Parameter, Place};
@@ -18,6 +19,25 @@ pub struct Asked {
     path: BTreeMap<String, String>,
     query: BTreeMap<String, String>,
     pub headers: HeaderMap,
+    pub stopping: Stopping,
+}
+
+/// Resolves when the server stops: answers that would go on for ever end then. Never, where nobody serves.
+#[derive(Clone, Debug, Default)]
+pub struct Stopping(Option<watch::Receiver<bool>>);
+
+impl Stopping {
+    pub fn new(stop: watch::Receiver<bool>) -> Self {
+        Self(Some(stop))
+    }
+
+    pub async fn stopped(&mut self) {
+        match &mut self.0 {
+            // An error means that the server is gone.
+            Some(stop) => drop(stop.wait_for(|stop| *stop).await),
+            None => std::future::pending().await,
+        }
+    }
 }
 
 impl Asked {
@@ -30,6 +50,7 @@ impl Asked {
         path: BTreeMap<String, String>,
         query: Vec<(String, String)>,
         headers: HeaderMap,
+        stopping: Stopping,
     ) -> Result<Self, Problem> {
         let names = || known.iter().filter(|one| one.place == Place::Query).map(|one| one.name);
         let mut checked = BTreeMap::new();
@@ -48,7 +69,7 @@ impl Asked {
                     .value("parameter", parameter.name));
             }
         }
-        Ok(Self { path, query: checked, headers })
+        Ok(Self { path, query: checked, headers, stopping })
     }
 
     /// A parameter of the path.

@@ -57,7 +57,7 @@ impl Default for Limits {
             page_rows_max: 1_000,
             page_rows_default: 100,
             stream_clients_max: 64,
-            stream_events_max: 256,
+            stream_events_max: 32,
             stop_time_max: Duration::from_secs(10),
         }
     }

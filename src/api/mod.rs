@@ -11,9 +11,11 @@ pub mod collectors;
 mod commands;
 mod envelope;
 pub mod limits;
+mod lineage;
 pub mod metrics;
 mod node;
 mod openapi;
+mod outcomes;
 mod parameters;
 mod problem;
 mod queries;
@@ -21,6 +23,7 @@ mod route;
 mod routes;
 pub mod server;
 mod serving;
+mod waiting;
 
 use std::fmt;
 use std::sync::Arc;
@@ -30,7 +33,10 @@ pub use envelope::{CommandRequest, Completed, complete};
 pub use problem::{PROBLEM_JSON, Problem, nearest};
 pub use queries::NextCidr;
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
 use crate::processor::submit::Submit;
+use crate::views::Views;
 use limits::Limits;
 use metrics::Metrics;
 
@@ -38,12 +44,16 @@ use metrics::Metrics;
 pub const DEFAULT_PORT: u16 = 4726;
 /// The URL of a server that listens there.
 pub const DEFAULT_URL: &str = "http://127.0.0.1:4726";
+/// The same, as an address to listen on.
+pub const DEFAULT_LISTEN: &str = "127.0.0.1:4726";
 
 /// What the HTTP room needs of the others.
 #[derive(Clone)]
 pub struct Parts {
     /// Where commands go; `None` where the ledger was opened read-only.
     pub submit: Option<Arc<dyn Submit>>,
+    /// What queries are answered from.
+    pub views: Views,
     pub metrics: Arc<Metrics>,
     /// Whether the node can answer: all views have caught up with what the log held at the start. Says why not.
     pub ready: Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
@@ -58,31 +68,44 @@ impl fmt::Debug for Parts {
 
 /// A handle to all of it, one clone per request.
 #[derive(Clone, Debug)]
-pub struct Api(Arc<Parts>);
+pub struct Api {
+    parts: Arc<Parts>,
+    stream_clients: Arc<Semaphore>,
+}
 
 impl Api {
     fn limits(&self) -> &Limits {
-        &self.0.limits
+        &self.parts.limits
     }
 
     fn metrics(&self) -> &Metrics {
-        &self.0.metrics
+        &self.parts.metrics
+    }
+
+    fn views(&self) -> &Views {
+        &self.parts.views
+    }
+
+    /// Room for one more client of the event stream.
+    fn stream_permit(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.stream_clients).try_acquire_owned().ok()
     }
 
     fn submit(&self) -> Result<&dyn Submit, Problem> {
-        self.0.submit.as_deref().ok_or_else(|| {
+        self.parts.submit.as_deref().ok_or_else(|| {
             Problem::try_later("Unavailable", "the ledger was opened read-only and takes no commands", 60)
         })
     }
 
     fn ready(&self) -> Result<(), String> {
-        (self.0.ready)()
+        (self.parts.ready)()
     }
 }
 
 /// The router: to be served on a socket by [`server::serve`], or called in process.
 pub fn router(parts: Parts) -> axum::Router {
-    serving::router(&Api(Arc::new(parts)), routes::routes())
+    let stream_clients = Arc::new(Semaphore::new(parts.limits.stream_clients_max));
+    serving::router(&Api { parts: Arc::new(parts), stream_clients }, routes::routes())
 }
 
 /// The OpenAPI document, as it is checked in under `schemas/`.

@@ -62,16 +62,21 @@ parameters! {
     Query AS_OF "as_of": When, "What the ledger knew at this moment; all it knows when absent. A bare date is its end, in UTC.";
     Query AT_LEAST "at_least": Revision, "Answer from this revision or a later one; waits for it if need be.";
     Query WAIT_SECONDS "wait_seconds": u8, "How long to wait for `at_least`, in seconds: at most 30, 5 when absent.";
+    Query OUTCOME_WAIT_SECONDS "wait_seconds": u8, "How long to wait for the outcome, in seconds: at most 30, 0 when absent.";
     Query LIMIT "limit": u16, "Rows of a page: 1 to 1,000, 100 when absent.";
     Query AFTER "after": String, "The next page: what the page before gave as `next`.";
     #[required] Query ADDRESS "address": std::net::IpAddr, "The address.";
-    #[required] Query CIDR "cidr": Cidr, "The block, or one address.";
+    #[required] Query CIDR "cidr": Cidr, "The block; one address is a /32 or a /128.";
     Query SCOPE "scope": ScopeId, "In this scope only.";
-    Query KIND "kind": ResourceKind, "Of this kind only.";
+    #[required] Query THE_SCOPE "scope": ScopeId, "The scope.";
+    Query OF_IPAM "ipam": IpamId, "Of this IPAM only.";
+    #[required] Query KIND "kind": ResourceKind, "The kind of the resources.";
+    #[required] Query RESOURCE "id": String, "The resource's id.";
     Query REGION "region": Region, "Of this region only.";
-    Query FROM "from": When, "From this moment on.";
-    Query UNTIL "until": When, "Up to this moment, exclusive.";
+    Query FROM "from": When, "From this moment on; of a bare date, from its beginning.";
+    Query UNTIL "until": When, "Up to this moment, exclusive; of a bare date, up to its beginning.";
     Query NETMASK_LENGTH "netmask_length": u8, "The length of the block that is looked for; the pool's default when absent.";
     #[required] Query STREAM_ORGANIZATION "organization": OrganizationId, "Whose events.";
+    Header LAST_EVENT_ID "Last-Event-ID": Revision, "The last event that the client has seen; the stream goes on behind it.";
     Query FROM_REVISION "from_revision": Revision, "The first revision to send; 1 when absent. `Last-Event-ID` goes before it.";
 }

@@ -16,6 +16,7 @@ use serde_json::value::RawValue;
 
 use crate::domain::outcome::Outcome;
 use crate::domain::rejection::{Blockers, Rejection};
+use crate::views::when::QueryError;
 
 /// The media type of problem documents.
 pub const PROBLEM_JSON: &str = "application/problem+json";
@@ -162,6 +163,52 @@ impl IntoResponse for Problem {
             response.headers_mut().insert(name, value);
         }
         response
+    }
+}
+
+impl From<QueryError> for Problem {
+    fn from(error: QueryError) -> Self {
+        let text = error.to_string();
+        match error {
+            QueryError::OrganizationNotFound(organization) => {
+                Self::not_found("OrganizationNotFound", text).value("organization", organization)
+            }
+            QueryError::BeforeHistory { first, .. } => {
+                Self::not_found("BeforeHistory", text).try_instead("first", first)
+            }
+            QueryError::NotFound { what, id, revision } => {
+                Self::not_found(not_found_code(what), text).value("id", id).value("revision", revision)
+            }
+            QueryError::OutcomeNotFound(id) => Self::not_found("OutcomeNotFound", text).value("command_id", id),
+            QueryError::RevisionAhead { asked, head } => {
+                Self::not_found("RevisionNotFound", text).value("asked", asked).try_instead("latest", head)
+            }
+            QueryError::When(_) | QueryError::Cursor => {
+                Self::new(StatusCode::BAD_REQUEST, "InvalidParameterValue", text)
+            }
+            QueryError::Limit { max, .. } => {
+                Self::new(StatusCode::BAD_REQUEST, "InvalidParameterValue", text).try_instead("max", max)
+            }
+            QueryError::TooLarge { max, .. } => {
+                Self::new(StatusCode::BAD_REQUEST, "AnswerTooLarge", text).try_instead("max", max)
+            }
+            QueryError::CatchingUp => Self::try_later("CatchingUp", text, 1),
+            QueryError::Store(_) => {
+                tracing::error!(error = %text, "a query failed");
+                Self::internal(text)
+            }
+        }
+    }
+}
+
+/// The code that a command would be refused with for the same reason.
+fn not_found_code(what: &str) -> &'static str {
+    match what.to_ascii_lowercase().as_str() {
+        "ipam" => "IpamNotFound",
+        "scope" => "ScopeNotFound",
+        "pool" => "PoolNotFound",
+        "allocation" => "AllocationNotFound",
+        _ => "ObjectNotFound",
     }
 }
 

@@ -1,14 +1,140 @@
 //! Queries over HTTP: parameters in, the answers of the views out. What is true is not decided here.
 
+use chrono::Utc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
+use super::Api;
+use super::asked::Asked;
+use super::problem::Problem;
 use crate::address::Cidr;
-use crate::domain::id::PoolId;
+use crate::domain::Context;
+use crate::domain::command::{AllocateCidr, Command, Principal, Proof};
+use crate::domain::digest::Digest;
+use crate::domain::id::{AllocationId, IpamId, OrganizationId, PoolId};
+use crate::domain::time::Timestamp;
+use crate::views::answer::{
+    AllocationAnswer, Answer, IpamAnswer, OrganizationAnswer, Page, Paging, PoolAnswer, PoolCidrAnswer, PoolTree,
+    ScopeAnswer, UsagePoint,
+};
+use crate::views::when::{QueryError, When};
 
 /// The block that a pool would hand out next; nothing is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NextCidr {
     pub pool: PoolId,
     pub cidr: Cidr,
+}
+
+/// An answer, or why there is none.
+pub type Answered<T> = Result<Answer<T>, Problem>;
+
+pub fn organization(api: &Api, asked: &Asked) -> Answered<OrganizationAnswer> {
+    Ok(api.views().organization(&organization_of(asked)?, &when(asked)?)?)
+}
+
+pub fn ipams(api: &Api, asked: &Asked) -> Answered<Page<IpamAnswer>> {
+    Ok(api.views().ipams(&organization_of(asked)?, &when(asked)?)?)
+}
+
+pub fn ipam(api: &Api, asked: &Asked) -> Answered<IpamAnswer> {
+    let ipam: IpamId = asked.path("ipam")?;
+    let Answer { organization, head, body } = ipams(api, asked)?;
+    let missing = || QueryError::NotFound { what: "IPAM", id: ipam.to_string(), revision: head.revision };
+    let body = body.items.into_iter().find(|one| one.ipam == ipam).ok_or_else(missing)?;
+    Ok(Answer { organization, head, body })
+}
+
+pub fn scopes(api: &Api, asked: &Asked) -> Answered<Page<ScopeAnswer>> {
+    Ok(api.views().scopes(&organization_of(asked)?, &when(asked)?, asked.query("ipam")?)?)
+}
+
+pub fn pools(api: &Api, asked: &Asked) -> Answered<PoolTree> {
+    Ok(api.views().pools(&organization_of(asked)?, &when(asked)?, asked.query("scope")?)?)
+}
+
+pub fn fullest_pools(api: &Api, asked: &Asked) -> Answered<Page<PoolAnswer>> {
+    Ok(api.views().fullest(&organization_of(asked)?, &when(asked)?, limit(api, asked)?)?)
+}
+
+pub fn pool(api: &Api, asked: &Asked) -> Answered<PoolAnswer> {
+    Ok(api.views().pool(&organization_of(asked)?, &when(asked)?, asked.path("pool")?)?)
+}
+
+pub fn pool_cidrs(api: &Api, asked: &Asked) -> Answered<Page<PoolCidrAnswer>> {
+    Ok(api.views().pool_cidrs(&organization_of(asked)?, &when(asked)?, asked.path("pool")?)?)
+}
+
+pub fn pool_allocations(api: &Api, asked: &Asked) -> Answered<Page<AllocationAnswer>> {
+    let (organization, when, paging) = (organization_of(asked)?, when(asked)?, paging(api, asked)?);
+    Ok(api.views().allocations(&organization, &when, asked.path("pool")?, &paging)?)
+}
+
+pub fn pool_usage(api: &Api, asked: &Asked) -> Answered<Page<UsagePoint>> {
+    let (organization, when, paging) = (organization_of(asked)?, when(asked)?, paging(api, asked)?);
+    Ok(api.views().usage_series(&organization, &when, asked.path("pool")?, &paging)?)
+}
+
+pub fn allocation(api: &Api, asked: &Asked) -> Answered<AllocationAnswer> {
+    let allocation: AllocationId = asked.path("allocation")?;
+    Ok(api.views().allocation(&organization_of(asked)?, &when(asked)?, allocation)?)
+}
+
+/// What the pool's owner would be given for a custom allocation, decided by the same code as the command itself.
+pub fn next_cidr(api: &Api, asked: &Asked) -> Answered<NextCidr> {
+    let (organization, pool) = (organization_of(asked)?, asked.path::<PoolId>("pool")?);
+    let ipam = api.views().pool(&organization, &When::NOW, pool)?.body.ipam;
+    let ipams = api.views().ipams(&organization, &When::NOW)?.body.items;
+    let owner = ipams.iter().find(|one| one.ipam == ipam).map(|one| one.owner);
+    let account = owner.ok_or_else(|| Problem::internal(format!("{ipam} has no owner")))?;
+    let body = AllocateCidr {
+        pool,
+        cidr: None,
+        netmask_length: asked.query("netmask_length")?,
+        allowed_cidrs: Vec::new(),
+        disallowed_cidrs: Vec::new(),
+        description: None,
+        tags: std::collections::BTreeMap::new(),
+        resource: None,
+    };
+    let command = Command {
+        id: Uuid::now_v7(),
+        organization: organization.clone(),
+        principal: Principal { account, name: None, proof: Proof::None },
+        if_revision: None,
+        reason: None,
+        digest: Digest::of(b""),
+        body: body.into(),
+    };
+    let (head, cidr) = api.views().preview_next_cidr(&command, &Context { decided_at: now() })?;
+    let cidr = cidr.map_err(|rejection| Problem::rejected(&rejection, None))?;
+    Ok(Answer { organization, head, body: NextCidr { pool, cidr } })
+}
+
+// --- Parameters that several queries have.
+
+pub(super) fn organization_of(asked: &Asked) -> Result<OrganizationId, Problem> {
+    asked.path("organization")
+}
+
+pub(super) fn when(asked: &Asked) -> Result<When, Problem> {
+    Ok(When::parse(asked.text("at"), asked.text("as_of"), now()).map_err(QueryError::When)?)
+}
+
+pub(super) fn now() -> Timestamp {
+    Timestamp::from(Utc::now())
+}
+
+pub(super) fn limit(api: &Api, asked: &Asked) -> Result<usize, Problem> {
+    let max = api.limits().page_rows_max;
+    match asked.query::<usize>("limit")? {
+        None => Ok(api.limits().page_rows_default),
+        Some(limit) if (1..=max).contains(&limit) => Ok(limit),
+        Some(limit) => Err(QueryError::Limit { asked: limit, max }.into()),
+    }
+}
+
+fn paging(api: &Api, asked: &Asked) -> Result<Paging, Problem> {
+    Ok(Paging { limit: limit(api, asked)?, after: asked.text("after").map(str::to_owned) })
 }

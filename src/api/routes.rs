@@ -5,13 +5,13 @@ use super::commands::{self, Accepted, BatchAnswer};
 use super::envelope::CommandRequest;
 use super::node::{self, Status};
 use super::parameters::*;
-use super::route::{Answering, Content, Handler, Parameter, Route, Verb};
-use super::{Api, metrics};
+use super::route::{Answering, Content, Handler, Parameter, Route, Verb, query};
+use super::{Api, lineage, metrics, outcomes, queries};
 use crate::domain::outcome::Outcome;
 
 /// All routes.
 pub fn routes() -> Vec<Route> {
-    [commands(), nodes()].concat()
+    [commands(), objects(), addresses(), outcomes(), nodes()].concat()
 }
 
 fn commands() -> Vec<Route> {
@@ -43,6 +43,165 @@ fn commands() -> Vec<Route> {
                 "Hand over up to 1,000 commands in order; each is decided on its own.",
                 &[&ORGANIZATION],
                 commands::submit_batch,
+            )
+        },
+    ]
+}
+
+/// The times and the waiting that every query has.
+const WHEN: [&Parameter; 4] = [&AT, &AS_OF, &AT_LEAST, &WAIT_SECONDS];
+
+fn objects() -> Vec<Route> {
+    let with = |own: &[&'static Parameter]| [&[&ORGANIZATION], own, &WHEN].concat();
+    let paged = |own: &[&'static Parameter]| [&[&ORGANIZATION], own, &WHEN, &[&LIMIT, &AFTER]].concat();
+    vec![
+        query(
+            "/v1/organizations/{organization}",
+            "showOrganization",
+            "Accounts, roles, the administrator; what is monitored and why not.",
+            &with(&[]),
+            queries::organization,
+        ),
+        query("/v1/organizations/{organization}/ipams", "listIpams", "All IPAMs.", &with(&[]), queries::ipams),
+        query("/v1/organizations/{organization}/ipams/{ipam}", "showIpam", "One IPAM.", &with(&[&IPAM]), queries::ipam),
+        query(
+            "/v1/organizations/{organization}/scopes",
+            "listScopes",
+            "Scopes, with how much is in them.",
+            &with(&[&OF_IPAM]),
+            queries::scopes,
+        ),
+        query(
+            "/v1/organizations/{organization}/pools",
+            "listPools",
+            "Pools as trees, with how full they are.",
+            &with(&[&SCOPE]),
+            queries::pools,
+        ),
+        query(
+            "/v1/organizations/{organization}/pools:fullest",
+            "listFullestPools",
+            "Pools without child pools, by the share that is handed out.",
+            &[&with(&[])[..], &[&LIMIT]].concat(),
+            queries::fullest_pools,
+        ),
+        query(
+            "/v1/organizations/{organization}/pools/{pool}",
+            "showPool",
+            "One pool, with how full it is.",
+            &with(&[&POOL]),
+            queries::pool,
+        ),
+        query(
+            "/v1/organizations/{organization}/pools/{pool}/cidrs",
+            "listPoolCidrs",
+            "The CIDRs provisioned to a pool.",
+            &with(&[&POOL]),
+            queries::pool_cidrs,
+        ),
+        query(
+            "/v1/organizations/{organization}/pools/{pool}/allocations",
+            "listPoolAllocations",
+            "The allocations of a pool, by address.",
+            &paged(&[&POOL]),
+            queries::pool_allocations,
+        ),
+        query(
+            "/v1/organizations/{organization}/pools/{pool}/usage",
+            "showPoolUsage",
+            "How full a pool was, newest first.",
+            &paged(&[&POOL]),
+            queries::pool_usage,
+        ),
+        Route {
+            problems: vec![404, 422, 503],
+            ..query(
+                "/v1/organizations/{organization}/pools/{pool}/next-cidr",
+                "previewNextCidr",
+                "The block that a pool would hand out next; nothing is held. The rejection, when there is none.",
+                &[&ORGANIZATION, &POOL, &NETMASK_LENGTH, &AT_LEAST, &WAIT_SECONDS],
+                queries::next_cidr,
+            )
+        },
+        query(
+            "/v1/organizations/{organization}/allocations/{allocation}",
+            "showAllocation",
+            "One allocation, released or not.",
+            &with(&[&ALLOCATION]),
+            queries::allocation,
+        ),
+    ]
+}
+
+fn addresses() -> Vec<Route> {
+    let paged = |own: &[&'static Parameter]| [&[&ORGANIZATION], own, &WHEN, &[&LIMIT, &AFTER]].concat();
+    vec![
+        query(
+            "/v1/organizations/{organization}/holders",
+            "listHolders",
+            "Who holds, or held, an address: pools, allocations, resources.",
+            &paged(&[&ADDRESS, &SCOPE]),
+            lineage::holders,
+        ),
+        query(
+            "/v1/organizations/{organization}/history",
+            "showHistory",
+            "Everybody who ever held a block, a part of it, or what is around it.",
+            &paged(&[&CIDR, &SCOPE]),
+            lineage::history,
+        ),
+        query(
+            "/v1/organizations/{organization}/resource-history",
+            "showResourceHistory",
+            "Every block that a resource ever held.",
+            &paged(&[&KIND, &RESOURCE]),
+            lineage::resource_history,
+        ),
+        query(
+            "/v1/organizations/{organization}/changes",
+            "listChanges",
+            "What appeared and what vanished in a time, with counts.",
+            &[&ORGANIZATION, &KIND, &REGION, &FROM, &UNTIL, &AS_OF, &AT_LEAST, &WAIT_SECONDS, &LIMIT, &AFTER],
+            lineage::changes,
+        ),
+        query(
+            "/v1/organizations/{organization}/overlaps",
+            "listOverlaps",
+            "Who shares addresses with whom in a scope.",
+            &paged(&[&THE_SCOPE]),
+            lineage::overlapping,
+        ),
+    ]
+}
+
+fn outcomes() -> Vec<Route> {
+    vec![
+        Route {
+            answers: vec![(200, "The outcome as it stands in the log.", Content::json::<Outcome>())],
+            problems: vec![404],
+            ..call(
+                Verb::Get,
+                "/v1/organizations/{organization}/outcomes/{command_id}",
+                "showOutcome",
+                "The outcome of a command. 404 says that it is not known here (yet), never that it failed.",
+                &[&ORGANIZATION, &COMMAND, &OUTCOME_WAIT_SECONDS],
+                outcomes::by_command,
+            )
+        },
+        Route {
+            answers: vec![(
+                200,
+                "Server-sent events: `id` is the revision, `data` the outcome as it stands in the log.",
+                Content::text(outcomes::EVENT_STREAM),
+            )],
+            problems: vec![503],
+            ..call(
+                Verb::Get,
+                "/v1/events",
+                "streamEvents",
+                "Every outcome of an organisation from a revision on, as they come.",
+                &[&STREAM_ORGANIZATION, &FROM_REVISION, &LAST_EVENT_ID],
+                outcomes::stream,
             )
         },
     ]

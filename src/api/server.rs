@@ -10,16 +10,17 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, Sleep};
 
+use super::asked::Stopping;
 use super::limits::Limits;
 
 /// Serves `router` until `stop` resolves, then lets open requests finish for at most `stop_time_max`.
@@ -32,6 +33,8 @@ pub async fn serve(
     limits: &Limits,
     stop: impl Future<Output = ()>,
 ) -> io::Result<()> {
+    let (stopping, stopped) = watch::channel(false);
+    let router = router.layer(Extension(Stopping::new(stopped)));
     let connections = Arc::new(Semaphore::new(limits.connections_max));
     let graceful = GracefulShutdown::new();
     let mut builder = http1::Builder::new();
@@ -70,6 +73,7 @@ pub async fn serve(
         });
     }
     drop(listener);
+    stopping.send_replace(true);
     if tokio::time::timeout(limits.stop_time_max, graceful.shutdown()).await.is_err() {
         tracing::warn!(seconds = limits.stop_time_max.as_secs(), "connections were still open and are cut off");
     }

@@ -14,10 +14,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, on};
 use tokio::sync::Semaphore;
 
-use super::Api;
-use super::asked::Asked;
+use super::asked::{Asked, Stopping};
 use super::problem::{Problem, nearest, shortened};
 use super::route::{Handler, Route, Verb};
+use super::{Api, waiting};
 
 /// The router of these routes.
 pub fn router(api: &Api, routes: Vec<Route>) -> Router {
@@ -61,10 +61,12 @@ async fn answer(api: &Api, route: &Route, request: Request) -> Result<Response, 
         .collect::<BTreeMap<_, _>>();
     let Query(query) = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri)
         .map_err(|error| Problem::malformed(format!("the query: {error}")))?;
-    let asked = Asked::new(&route.parameters, path, query, parts.headers)?;
+    let stopping = parts.extensions.get::<Stopping>().cloned().unwrap_or_default();
+    let asked = Asked::new(&route.parameters, path, query, parts.headers, stopping)?;
     match &route.handler {
         Handler::Call(call) => call(api.clone(), asked, body).await,
         Handler::Query(query) => {
+            waiting::for_revision(api, &asked).await?;
             let (query, api) = (Arc::clone(query), api.clone());
             tokio::task::spawn_blocking(move || query(&api, &asked)).await.unwrap_or_else(|error| {
                 tracing::error!(%error, "a query ended without an answer");

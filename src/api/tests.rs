@@ -14,7 +14,10 @@ use super::metrics::Metrics;
 use super::route::Place;
 use super::*;
 use crate::domain::id::OrganizationId;
+use crate::log::Log;
+use crate::log::embedded::EmbeddedLog;
 use crate::processor::submit::{Answer, Answering, SubmitError};
+use crate::views::projector::Projector;
 
 /// Answers with what it was told to, and keeps what it was handed.
 #[derive(Default)]
@@ -40,13 +43,32 @@ impl Submit for Told {
     }
 }
 
-fn served(told: &Arc<Told>) -> Router {
-    router(Parts {
+/// A router over an empty ledger; what keeps it open goes when the test ends.
+struct Served {
+    router: Router,
+    _projector: Projector,
+    _directory: tempfile::TempDir,
+}
+
+impl std::ops::Deref for Served {
+    type Target = Router;
+    fn deref(&self) -> &Router {
+        &self.router
+    }
+}
+
+fn served(told: &Arc<Told>) -> Served {
+    let directory = tempfile::tempdir().expect("a directory");
+    let log: Arc<dyn Log> = Arc::new(EmbeddedLog::open(&directory.path().join("log"), 1).expect("a new log"));
+    let (views, projector) = Views::open(&directory.path().join("views"), log).expect("new views");
+    let router = router(Parts {
         submit: Some(Arc::clone(told) as Arc<dyn Submit>),
+        views,
         metrics: Metrics::new(prometheus_client::registry::Registry::default()),
         ready: Arc::new(|| Err("the view `pools` is 7 records behind".to_owned())),
         limits: Limits::default(),
-    })
+    });
+    Served { router, _projector: projector, _directory: directory }
 }
 
 async fn ask(router: &Router, request: Request<Body>) -> (StatusCode, axum::http::HeaderMap, Value) {
@@ -61,6 +83,7 @@ fn post(path: &str, body: impl Into<Body>) -> Request<Body> {
     request.body(body.into()).expect("a request")
 }
 
+const ORGANIZATION: &str = "/v1/organizations/o-example";
 const COMMANDS: &str = "/v1/organizations/o-example/commands";
 const ID: &str = "00000000-0000-0000-0000-000000000007";
 
@@ -113,6 +136,99 @@ async fn bad_requests_are_answered_with_problems_that_teach() {
             413,
             "BatchTooLarge",
             "at most 1000 commands",
+        ),
+        (
+            "unknown parameter",
+            unread("GET", &format!("{ORGANIZATION}/pools?asof=now")),
+            400,
+            "UnknownParameter",
+            "`asof`",
+        ),
+        (
+            "twice",
+            unread("GET", &format!("{ORGANIZATION}/pools?at=now&at=now")),
+            400,
+            "MalformedRequest",
+            "given twice",
+        ),
+        (
+            "no such time",
+            unread("GET", &format!("{ORGANIZATION}/pools?at=yesterday")),
+            400,
+            "InvalidParameterValue",
+            "2019-03-01",
+        ),
+        (
+            "the future",
+            unread("GET", &format!("{ORGANIZATION}/pools?as_of=2999-01-01")),
+            400,
+            "InvalidParameterValue",
+            "future",
+        ),
+        (
+            "no such organisation",
+            unread("GET", &format!("{ORGANIZATION}/pools")),
+            404,
+            "OrganizationNotFound",
+            "o-example",
+        ),
+        (
+            "bad id",
+            unread("GET", &format!("{ORGANIZATION}/pools/ipam-pool-1")),
+            400,
+            "InvalidParameterValue",
+            "ipam-pool-…",
+        ),
+        ("missing parameter", unread("GET", &format!("{ORGANIZATION}/history")), 400, "MissingParameter", "`cidr`"),
+        (
+            "host bits",
+            unread("GET", &format!("{ORGANIZATION}/history?cidr=10.0.0.5/24")),
+            400,
+            "InvalidParameterValue",
+            "the block is 10.0.0.0/24",
+        ),
+        (
+            "octal",
+            unread("GET", &format!("{ORGANIZATION}/history?cidr=010.0.0.0/8")),
+            400,
+            "InvalidParameterValue",
+            "leading zero",
+        ),
+        (
+            "mapped",
+            unread("GET", &format!("{ORGANIZATION}/history?cidr=::ffff:10.0.0.0/104")),
+            400,
+            "InvalidParameterValue",
+            "write 10.0.0.0/8",
+        ),
+        (
+            "/33",
+            unread("GET", &format!("{ORGANIZATION}/history?cidr=10.0.0.0/33")),
+            400,
+            "InvalidParameterValue",
+            "0 to 32",
+        ),
+        (
+            "page too large",
+            unread("GET", &format!("{ORGANIZATION}/holders?address=10.0.0.1&limit=1001")),
+            400,
+            "InvalidParameterValue",
+            "1 to 1000",
+        ),
+        (
+            "waits too long",
+            unread("GET", &format!("{ORGANIZATION}/pools?at_least=1&wait_seconds=31")),
+            400,
+            "InvalidParameterValue",
+            "at most 30",
+        ),
+        ("no such outcome", unread("GET", &format!("{ORGANIZATION}/outcomes/{ID}")), 404, "OutcomeNotFound", ID),
+        (
+            "bad Last-Event-ID",
+            unread("GET", "/v1/events?organization=o-example&from_revision=x"),
+            400,
+            "InvalidParameterValue",
+            "digit",
         ),
         ("not ready", unread("GET", "/readyz"), 503, "NotReady", "7 records behind"),
     ] {

@@ -22,8 +22,8 @@ pub struct For {
     #[arg(long, requires = "resource")]
     region: Option<Region>,
     /// The account that owns the resource; the asking account when absent
-    #[arg(long, requires = "resource")]
-    owner: Option<AccountId>,
+    #[arg(long, value_name = "ACCOUNT", requires = "resource")]
+    account: Option<AccountId>,
     /// A tag of the resource; may be repeated
     #[arg(long = "resource-tag", value_name = "KEY=VALUE", requires = "resource")]
     resource_tags: Vec<Tag>,
@@ -35,7 +35,7 @@ impl For {
             kind,
             id,
             region: self.region,
-            account: self.owner,
+            account: self.account,
             tags: tags(self.resource_tags),
         })
     }

@@ -4,29 +4,39 @@ use std::net::IpAddr;
 
 use clap::Args;
 
-use super::arguments::{Moment, Part, query};
+use super::arguments::{Moment, Part, Resource, query};
 use super::failure::Failure;
 use super::names::{Names, joined};
 use super::print::{Listing, instant, or_dash};
 use super::session::Session;
-use crate::address::Cidr;
+use crate::address::{Cidr, CidrError};
 use crate::domain::id::{CommandId, Region};
 use crate::domain::kind::ResourceKind;
 use crate::domain::outcome::{Decision, Outcome};
-use crate::views::lineage::answers::{Cause, ChangesAnswer, Held, Holder, LineageAnswer, Observed, Turn};
+use crate::views::lineage::answers::{
+    Cause, ChangesAnswer, Held, Holder, LineageAnswer, Observed, ResourceHistory, Turn,
+};
 use crate::views::overlaps::answers::{OverlapParty, OverlapsAnswer};
 
-/// An address or a block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place(Cidr);
+/// What has a history: an address, a block, or a resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    Block(Cidr),
+    Resource(Resource),
+}
 
-impl std::str::FromStr for Place {
+impl std::str::FromStr for Subject {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        match text.parse::<IpAddr>() {
-            Ok(address) => Ok(Self(Cidr::of_address(address))),
-            Err(_) => text.parse().map(Self).map_err(|error: crate::address::CidrError| error.to_string()),
+        if let Ok(address) = text.parse::<IpAddr>() {
+            return Ok(Self::Block(Cidr::of_address(address)));
         }
+        let not_a_block = match text.parse() {
+            Ok(block) => return Ok(Self::Block(block)),
+            Err(error @ CidrError::Malformed { .. }) => error,
+            Err(error) => return Err(error.to_string()),
+        };
+        text.parse().map(Self::Resource).map_err(|not_a_resource: String| format!("{not_a_block}; {not_a_resource}"))
     }
 }
 
@@ -41,8 +51,8 @@ pub struct Who {
 
 #[derive(Args, Clone, Debug)]
 pub struct History {
-    /// An address, or a block
-    place: Place,
+    /// An address, a block, or a resource (vpc-0a1…, KIND:ID)
+    subject: Subject,
     #[command(flatten)]
     moment: Moment,
     #[command(flatten)]
@@ -73,8 +83,9 @@ pub struct Changes {
     /// Up to this moment, exclusive; a bare date is its beginning
     #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
     until: Option<String>,
-    #[command(flatten)]
-    moment: Moment,
+    /// What the ledger knew then: a date, an instant, how long ago (-3d), or a revision (rev:1234)
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
+    as_of: Option<String>,
     #[command(flatten)]
     part: Part,
 }
@@ -86,9 +97,25 @@ pub fn who(ask: &Who, session: &Session) -> Result<(), Failure> {
 }
 
 pub fn history(ask: &History, session: &Session) -> Result<(), Failure> {
-    let cidr = query([("cidr", Some(ask.place.0.to_string()))]);
-    let path = joined(&joined(&joined("/history", &cidr), &ask.moment.query()), &ask.part.query());
-    session.show(&session.path(&path)?, lineage)
+    let rest = joined(&joined("", &ask.moment.query()), &ask.part.query());
+    let rest = rest.trim_start_matches('?');
+    match &ask.subject {
+        Subject::Block(cidr) => {
+            let cidr = query([("cidr", Some(cidr.to_string()))]);
+            session.show(&session.path(&joined(&joined("/history", &cidr), rest))?, lineage)
+        }
+        Subject::Resource(Resource { kind, id }) => {
+            let resource = query([("kind", Some(kind.to_string())), ("id", Some(id.clone()))]);
+            let path = session.path(&joined(&joined("/resource-history", &resource), rest))?;
+            session.show(&path, |answer: &ResourceHistory| {
+                let mut listing = intervals(&answer.held);
+                if answer.held.is_empty() && answer.next.is_none() {
+                    listing.note(format!("{kind} {id} was never observed"));
+                }
+                super::stands(listing, answer.head, answer.next.as_deref())
+            })
+        }
+    }
 }
 
 pub fn overlaps(ask: &Overlaps, session: &Session) -> Result<(), Failure> {
@@ -126,8 +153,9 @@ pub fn changes(ask: &Changes, session: &Session) -> Result<(), Failure> {
         ("region", ask.region.as_ref().map(ToString::to_string)),
         ("from", ask.from.clone()),
         ("until", ask.until.clone()),
+        ("as_of", ask.as_of.clone()),
     ]);
-    let path = joined(&joined(&joined("/changes", &which), &ask.moment.query()), &ask.part.query());
+    let path = joined(&joined("/changes", &which), &ask.part.query());
     session.show(&session.path(&path)?, |answer: &ChangesAnswer| {
         let mut listing = Listing::new(&["when", "change", "cidr", "id", "region", "account"]);
         for change in &answer.changes {
@@ -186,8 +214,24 @@ fn event_names(outcome: &Outcome) -> String {
 }
 
 fn lineage(answer: &LineageAnswer) -> Listing {
+    let mut listing = intervals(&answer.held);
+    if answer.held.is_empty() && answer.next.is_none() {
+        listing.note(format!("nobody is known to have held {}", answer.cidr));
+    }
+    match answer.observed {
+        Some(Observed::UnknownUntil { first_observed }) => listing.note(format!(
+            "resources here are unknown before {}, when the first was observed",
+            instant(first_observed)
+        )),
+        Some(Observed::Never) => listing.note("no resource was ever observed here"),
+        Some(Observed::Known) | None => {}
+    }
+    super::stands(listing, answer.head, answer.next.as_deref())
+}
+
+fn intervals(held: &[Held]) -> Listing {
     let mut listing = Listing::new(&["cidr", "held by", "from", "until", "asked by", "reason", ">revision"]);
-    for held in &answer.held {
+    for held in held {
         listing.row(
             holder(held),
             [
@@ -201,18 +245,7 @@ fn lineage(answer: &LineageAnswer) -> Listing {
             ],
         );
     }
-    if answer.held.is_empty() && answer.next.is_none() {
-        listing.note(format!("nobody is known to have held {}", answer.cidr));
-    }
-    match answer.observed {
-        Some(Observed::UnknownUntil { first_observed }) => listing.note(format!(
-            "resources here are unknown before {}, when the first was observed",
-            instant(first_observed)
-        )),
-        Some(Observed::Never) => listing.note("no resource was ever observed here"),
-        Some(Observed::Known) | None => {}
-    }
-    super::stands(listing, answer.head, answer.next.as_deref())
+    listing
 }
 
 fn holder(held: &Held) -> String {

@@ -1,7 +1,7 @@
 //! One way to ask the ledger: a running server over HTTP, or the same router in this process.
 
-use std::any::Any;
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
 use axum::Router;
@@ -10,6 +10,9 @@ use axum::http::{Method, Request, header};
 use http_body_util::BodyExt as _;
 use tokio::runtime::Runtime;
 use tower::ServiceExt as _;
+
+use super::node::{self, Node};
+use crate::api::limits::Limits;
 
 /// How long to wait for a connection.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(3);
@@ -23,7 +26,7 @@ pub enum Client {
     /// A running server.
     Remote { url: String, agent: ureq::Agent },
     /// A ledger that this process opened.
-    Local { router: Router, runtime: Runtime, node: Box<dyn Any + Send + Sync> },
+    Local { router: Router, runtime: Runtime, node: Option<Node> },
 }
 
 impl fmt::Debug for Client {
@@ -68,17 +71,13 @@ impl Client {
     ///
     /// # Errors
     /// When it is in use, of another version, or cannot be read.
-    pub fn open(_directory: &std::path::Path, _read_only: bool) -> Result<Self, String> {
-        Err("this build speaks to running servers only; start one with `ipam serve`".to_owned())
-    }
-
-    /// Asks `router`, keeping `node` alive as long as this client.
-    ///
-    /// # Errors
-    /// When the system gives no threads.
-    pub fn local(router: Router, node: Box<dyn Any + Send + Sync>) -> std::io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        Ok(Self::Local { router, runtime, node })
+    pub fn open(directory: &Path, read_only: bool) -> Result<Self, String> {
+        let open = if read_only { node::open_embedded_for_reading } else { node::open_embedded };
+        let node = open(directory).map_err(|error| error.to_string())?;
+        node.catch_up().map_err(|error| error.to_string())?;
+        let router = node.router(Limits::default());
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        Ok(Self::Local { router, runtime: runtime.map_err(|error| error.to_string())?, node: Some(node) })
     }
 
     /// Asks, and waits for the whole answer.
@@ -91,6 +90,17 @@ impl Client {
             Self::Local { router, runtime, .. } => {
                 runtime.block_on(ask_local(router.clone(), method, path_and_query, body))
             }
+        }
+    }
+}
+
+/// A ledger that this process opened is left in order, so that the next one finds its views where they stand.
+impl Drop for Client {
+    fn drop(&mut self) {
+        if let Self::Local { node, .. } = self
+            && let Some(node) = node.take()
+        {
+            node.stop();
         }
     }
 }

@@ -10,6 +10,8 @@ use crate::api::Problem;
 pub enum Failure {
     /// The command was decided, and refused: exit code 1.
     Rejected(Problem),
+    /// An audit found a record that is wrong: exit code 1.
+    Damaged(String),
     /// What was asked for makes no sense here: exit code 2.
     Usage(String),
     /// The server found that what was asked for makes no sense: exit code 2.
@@ -46,7 +48,7 @@ impl Failure {
 
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Rejected(_) => 1,
+            Self::Rejected(_) | Self::Damaged(_) => 1,
             Self::Usage(_) | Self::Refused(_) => 2,
             Self::Unknown(_) => 3,
             Self::Unreachable(_) => 4,
@@ -62,7 +64,7 @@ impl fmt::Display for Failure {
                 explain(f, problem)
             }
             Self::Refused(problem) => explain(f, problem),
-            Self::Usage(text) => f.write_str(text),
+            Self::Usage(text) | Self::Damaged(text) => f.write_str(text),
             Self::Unknown(text) => write!(f, "the outcome is unknown: {text}"),
             Self::Unreachable(text) => write!(f, "cannot ask the ledger: {text}"),
         }

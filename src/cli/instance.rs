@@ -3,7 +3,7 @@
 
 use clap::Subcommand;
 
-use super::arguments::{Moment, Part, Tag, change, tags};
+use super::arguments::{Moment, Tag, change, tags};
 use super::failure::Failure;
 use super::names::{Names, joined};
 use super::print::{Listing, instant, or_dash, pairs};
@@ -56,8 +56,6 @@ pub enum Command {
     List {
         #[command(flatten)]
         moment: Moment,
-        #[command(flatten)]
-        part: Part,
     },
     /// Show an IPAM
     Show {
@@ -86,8 +84,8 @@ pub fn run(command: Command, session: &Session) -> Result<(), Failure> {
         Command::Delete { ipam, cascade } => {
             session.send(|names| Ok(DeleteIpam { ipam: names.ipam(Some(&ipam))?, cascade }.into()))
         }
-        Command::List { moment, part } => {
-            let path = joined(&joined("/ipams", &moment.query()), &part.query());
+        Command::List { moment } => {
+            let path = joined("/ipams", &moment.query());
             session.show(&session.path(&path)?, |answer: &Answer<Page<IpamAnswer>>| {
                 let mut listing = Listing::new(&["ipam", "name", "owner", "home", "regions", ">scopes"]);
                 for ipam in &answer.body.items {

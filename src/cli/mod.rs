@@ -21,8 +21,11 @@ mod raw;
 mod resource;
 mod result;
 mod scope;
+mod serve;
 mod session;
 mod settings;
+mod topics;
+mod upkeep;
 
 use std::process::ExitCode;
 
@@ -128,6 +131,21 @@ enum Command {
     /// Import a file of observed changes; repeating it is safe
     #[command(after_help = "Example:\n  ipam import data/aws-ranges-2017-2022.csv.gz")]
     Import(import::Import),
+    /// Run the ledger and serve it over HTTP, until told to stop
+    #[command(after_help = "Examples:
+  ipam serve
+  ipam serve --data /var/lib/ipam --listen 127.0.0.1:8080
+  ipam serve --kafka kafka-1:9092,kafka-2:9092 --data /var/lib/ipam")]
+    Serve(Box<serve::Serve>),
+    /// The Kafka topics that a ledger needs
+    #[command(subcommand)]
+    Topics(topics::Command),
+    /// Replay the log and check every record
+    #[command(subcommand)]
+    Audit(upkeep::Audit),
+    /// The views: derived from the log, and never worth a backup
+    #[command(subcommand)]
+    Views(upkeep::Views),
     /// Remember organisation and account for later commands
     Use {
         organization: Option<crate::domain::id::OrganizationId>,
@@ -162,6 +180,10 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Ok(())
         }
         Command::Use { organization, forget } => remember(organization, forget, settings),
+        Command::Serve(ask) => serve::run(&ask, &settings.data_directory()?),
+        Command::Topics(command) => topics::run(&command),
+        Command::Audit(command) => upkeep::audit(&command, &settings),
+        Command::Views(command) => upkeep::views(&command, &settings),
         command => ask(command, Session::new(settings)?),
     }
 }
@@ -189,7 +211,12 @@ fn ask(command: Command, session: Session) -> Result<(), Failure> {
         Command::Outcome { command_id } => ask::outcome(command_id, &session),
         Command::Command(raw) => raw::run(&raw, session),
         Command::Import(ask) => import::run(&ask, &session),
-        Command::Use { .. } | Command::Completion { .. } => Ok(()),
+        Command::Use { .. }
+        | Command::Completion { .. }
+        | Command::Serve(_)
+        | Command::Topics(_)
+        | Command::Audit(_)
+        | Command::Views(_) => Ok(()),
     }
 }
 

@@ -147,17 +147,8 @@ impl<'a> Names<'a> {
     }
 
     fn all<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, Failure> {
-        let mut items = Vec::new();
-        let mut after = None;
-        loop {
-            let path = self.session.path(&page(&self.at(path), after.as_deref()))?;
-            let Answer { body, .. } = self.session.ask::<Answer<Page<T>>>(&path)?;
-            items.extend(body.items);
-            match body.next {
-                Some(next) => after = Some(next),
-                None => return Ok(items),
-            }
-        }
+        let path = self.session.path(&self.at(path))?;
+        Ok(self.session.ask::<Answer<Page<T>>>(&path)?.body.items)
     }
 
     fn all_held(&self, path: &str) -> Result<Vec<crate::views::lineage::answers::Held>, Failure> {

@@ -10,7 +10,7 @@ use super::session::Session;
 use crate::address::{Cidr, Family};
 use crate::api::NextCidr;
 use crate::domain::command::{CreatePool, DeletePool, DeprovisionPoolCidr, ModifyPool, ProvisionPoolCidr};
-use crate::domain::id::Region;
+use crate::domain::id::{Region, Revision};
 use crate::domain::pool::{AwsService, Placement, PublicIpSource};
 use crate::views::answer::{Answer, Page, PoolAnswer, PoolCidrAnswer, PoolNode, PoolTree, UsagePoint, Utilization};
 
@@ -63,6 +63,14 @@ pub enum Command {
         #[command(flatten)]
         moment: Moment,
     },
+    /// Pools without child pools, the fullest first
+    Fullest {
+        /// How many: 1 to 1,000 [default: 100]
+        #[arg(long, value_name = "ROWS")]
+        limit: Option<u16>,
+        #[command(flatten)]
+        moment: Moment,
+    },
     /// Everything about a pool
     Show {
         /// Id, name, or path of names
@@ -76,19 +84,11 @@ pub enum Command {
         pool: String,
         #[command(flatten)]
         moment: Moment,
-        #[command(flatten)]
-        part: Part,
     },
     /// How full a pool was, over time
     Usage {
         /// Id, name, or path of names
         pool: String,
-        /// From this moment on
-        #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
-        from: Option<String>,
-        /// Up to this moment, exclusive
-        #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
-        until: Option<String>,
         #[command(flatten)]
         moment: Moment,
         #[command(flatten)]
@@ -101,8 +101,9 @@ pub enum Command {
         /// The pool's default length when absent
         #[arg(value_parser = length)]
         length: Option<u8>,
-        #[command(flatten)]
-        moment: Moment,
+        /// Wait until the answer includes this revision
+        #[arg(long, value_name = "REVISION", value_parser = super::settings::revision)]
+        at_least: Option<Revision>,
     },
 }
 
@@ -202,12 +203,23 @@ pub fn run(command: Command, session: &Session) -> Result<(), Failure> {
         }
         Command::Tree { scope, moment } => pools(session, scope.as_deref(), &moment, true),
         Command::List { scope, moment } => pools(session, scope.as_deref(), &moment, false),
+        Command::Fullest { limit, moment } => {
+            let limit = query([("limit", limit.map(|limit| limit.to_string()))]);
+            let path = session.path(&joined(&joined("/pools:fullest", &moment.query()), &limit))?;
+            session.show(&path, |answer: &Answer<Page<PoolAnswer>>| {
+                let mut listing = Listing::new(&COLUMNS);
+                for pool in &answer.body.items {
+                    listing.row(pool.pool, cells(pool, pool.path.clone()));
+                }
+                super::stands(listing, answer.head, None)
+            })
+        }
         Command::Show { pool, moment } => {
             let path = below(session, &pool, "", &moment)?;
             session.show(&path, |answer: &Answer<PoolAnswer>| super::stands(facts(&answer.body), answer.head, None))
         }
-        Command::Cidrs { pool, moment, part } => {
-            let path = joined(&below(session, &pool, "/cidrs", &moment)?, &part.query());
+        Command::Cidrs { pool, moment } => {
+            let path = below(session, &pool, "/cidrs", &moment)?;
             session.show(&path, |answer: &Answer<Page<PoolCidrAnswer>>| {
                 let mut listing = Listing::new(&["cidr", "source allocation", "provisioned", "by", "reason"]);
                 for cidr in &answer.body.items {
@@ -225,9 +237,8 @@ pub fn run(command: Command, session: &Session) -> Result<(), Failure> {
                 super::stands(listing, answer.head, answer.body.next.as_deref())
             })
         }
-        Command::Usage { pool, from, until, moment, part } => {
-            let span = query([("from", from), ("until", until)]);
-            let path = joined(&joined(&below(session, &pool, "/usage", &moment)?, &span), &part.query());
+        Command::Usage { pool, moment, part } => {
+            let path = joined(&below(session, &pool, "/usage", &moment)?, &part.query());
             session.show(&path, |answer: &Answer<Page<UsagePoint>>| {
                 let mut listing = Listing::new(&[
                     "when",
@@ -256,7 +267,8 @@ pub fn run(command: Command, session: &Session) -> Result<(), Failure> {
                 super::stands(listing, answer.head, answer.body.next.as_deref())
             })
         }
-        Command::Next { pool, length, moment } => {
+        Command::Next { pool, length, at_least } => {
+            let moment = Moment { at_least, ..Moment::default() };
             let length = query([("netmask_length", length.map(|length| length.to_string()))]);
             let path = joined(&below(session, &pool, "/next-cidr", &moment)?, &length);
             session.show(&path, |answer: &Answer<NextCidr>| {
@@ -319,17 +331,7 @@ fn pools(session: &Session, scope: Option<&str>, moment: &Moment, indented: bool
     let scope = query([("scope", scope.map(|scope| scope.to_string()))]);
     let path = session.path(&joined(&joined("/pools", &moment.query()), &scope))?;
     session.show(&path, |answer: &Answer<PoolTree>| {
-        let mut listing = Listing::new(&[
-            "pool",
-            "id",
-            "locale",
-            ">provisioned",
-            ">to pools",
-            ">assigned",
-            ">available",
-            ">used",
-            "largest free",
-        ]);
+        let mut listing = Listing::new(&COLUMNS);
         for node in &answer.body.pools {
             add(&mut listing, node, 0, indented);
         }
@@ -339,30 +341,34 @@ fn pools(session: &Session, scope: Option<&str>, moment: &Moment, indented: bool
 
 fn add(listing: &mut Listing, node: &PoolNode, depth: usize, indented: bool) {
     let pool = &node.pool;
-    let usage = &pool.utilization;
     let shown = if indented {
         let last = pool.path.rsplit('/').next().unwrap_or_default();
         format!("{}{last}", "  ".repeat(depth))
     } else {
         pool.path.clone()
     };
-    listing.row(
-        pool.pool,
-        [
-            shown,
-            pool.pool.to_string(),
-            or_dash(pool.locale.clone()),
-            usage.provisioned.to_string(),
-            usage.allocated.to_string(),
-            usage.assigned.to_string(),
-            usage.available.to_string(),
-            percent(usage.percent_assigned_in_subtree),
-            or_dash(usage.largest_free_block),
-        ],
-    );
+    listing.row(pool.pool, cells(pool, shown));
     for child in &node.children {
         add(listing, child, depth + 1, indented);
     }
+}
+
+const COLUMNS: [&str; 9] =
+    ["pool", "id", "locale", ">provisioned", ">to pools", ">assigned", ">available", ">used", "largest free"];
+
+fn cells(pool: &PoolAnswer, shown: String) -> [String; 9] {
+    let usage = &pool.utilization;
+    [
+        shown,
+        pool.pool.to_string(),
+        or_dash(pool.locale.clone()),
+        usage.provisioned.to_string(),
+        usage.allocated.to_string(),
+        usage.assigned.to_string(),
+        usage.available.to_string(),
+        percent(usage.percent_assigned_in_subtree),
+        or_dash(usage.largest_free_block),
+    ]
 }
 
 fn facts(pool: &PoolAnswer) -> Listing {

@@ -18,7 +18,7 @@ use crate::domain::time::Timestamp;
 pub enum Command {
     /// A resource holds exactly these blocks
     #[command(after_help = "Examples:
-  ipam resource observe vpc-0a1 --cidr 10.0.0.0/16 --owner 222222222222 --region eu-central-1
+  ipam resource observe vpc-0a1 --cidr 10.0.0.0/16 --account 222222222222 --region eu-central-1
   ipam resource observe i-07 --cidr 10.0.0.9/32 --visibility private --observed-at 2024-05-01T12:00:00Z")]
     Observe(Box<Observe>),
     /// A resource is not there (any more)
@@ -26,7 +26,7 @@ pub enum Command {
         /// vpc-0a1…, or KIND:ID
         resource: Resource,
         /// When it was so; now when absent
-        #[arg(long, value_name = "INSTANT")]
+        #[arg(long, visible_alias = "at", value_name = "INSTANT")]
         observed_at: Option<Timestamp>,
         /// Who says so
         #[arg(long)]
@@ -37,7 +37,7 @@ pub enum Command {
         /// vpc-0a1…, or KIND:ID
         resource: Resource,
         /// Its instant, as observed
-        #[arg(long, value_name = "INSTANT")]
+        #[arg(long, visible_alias = "at", value_name = "INSTANT")]
         observed_at: Timestamp,
         /// The revision that recorded it, when several stand at that instant
         #[arg(long, value_name = "REVISION", value_parser = revision)]
@@ -56,11 +56,11 @@ pub struct Observe {
     #[arg(long, value_parser = word::<Visibility>)]
     visibility: Option<Visibility>,
     /// When it was so; now when absent
-    #[arg(long, value_name = "INSTANT")]
+    #[arg(long, visible_alias = "at", value_name = "INSTANT")]
     observed_at: Option<Timestamp>,
     /// The account that owns it
     #[arg(long, value_name = "ACCOUNT")]
-    owner: Option<AccountId>,
+    account: Option<AccountId>,
     #[arg(long)]
     region: Option<Region>,
     #[arg(long)]
@@ -101,7 +101,7 @@ pub fn run(command: Command, session: &Session) -> Result<(), Failure> {
                     observed_at,
                     cidrs: observe.cidrs.into_iter().map(|cidr| ObservedCidr { cidr, visibility }).collect(),
                     attributes: ResourceAttributes {
-                        account: observe.owner,
+                        account: observe.account,
                         region: observe.region,
                         name: observe.name,
                         parent: observe.parent,

@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 
-use super::arguments::{Moment, Part, Tag, change, tags};
+use super::arguments::{Moment, Tag, change, tags};
 use super::failure::Failure;
 use super::names::joined;
 use super::print::{Listing, or_dash, pairs};
@@ -43,8 +43,6 @@ pub enum Command {
     List {
         #[command(flatten)]
         moment: Moment,
-        #[command(flatten)]
-        part: Part,
     },
 }
 
@@ -57,8 +55,8 @@ pub fn run(command: Command, session: &Session) -> Result<(), Failure> {
             Ok(ModifyScope { scope: names.scope(&scope)?, description: change(description, no_description) }.into())
         }),
         Command::Delete { scope } => session.send(|names| Ok(DeleteScope { scope: names.scope(&scope)? }.into())),
-        Command::List { moment, part } => {
-            let path = joined(&joined("/scopes", &moment.query()), &part.query());
+        Command::List { moment } => {
+            let path = joined("/scopes", &moment.query());
             session.show(&session.path(&path)?, |answer: &Answer<Page<ScopeAnswer>>| {
                 let mut listing = Listing::new(&[
                     "scope",

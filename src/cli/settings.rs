@@ -15,7 +15,14 @@ pub struct Settings {
     #[arg(long, global = true, env = "IPAM_ORG", value_name = "ORG", help_heading = "Common options")]
     pub org: Option<OrganizationId>,
     /// The account that asks
-    #[arg(long = "as", global = true, env = "IPAM_ACCOUNT", value_name = "ACCOUNT", help_heading = "Common options")]
+    #[arg(
+        id = "asking_account",
+        long = "as",
+        global = true,
+        env = "IPAM_ACCOUNT",
+        value_name = "ACCOUNT",
+        help_heading = "Common options"
+    )]
     pub account: Option<AccountId>,
     /// Who in the account asks: a name for people who read the history
     #[arg(long, global = true, env = "IPAM_BY", value_name = "NAME", help_heading = "Common options")]
@@ -41,6 +48,18 @@ pub struct Settings {
     /// Why, for people who read the history
     #[arg(long, global = true, value_name = "TEXT", help_heading = "Options of commands that change something")]
     pub reason: Option<String>,
+}
+
+impl Settings {
+    /// The data directory that was named, or the default one.
+    ///
+    /// # Errors
+    /// When there is neither.
+    pub fn data_directory(&self) -> Result<PathBuf, Failure> {
+        self.data.clone().or_else(data_directory_default).ok_or_else(|| {
+            Failure::usage("which data directory? Say --data DIRECTORY or set IPAM_DATA: HOME is not set")
+        })
+    }
 }
 
 /// How answers are printed.

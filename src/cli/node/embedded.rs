@@ -7,9 +7,10 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::memory::ViewsMemory;
-use super::{Node, NodeError};
+use super::{Node, NodeError, Writers};
 use crate::log::Log;
 use crate::log::embedded::EmbeddedLog;
+use crate::log::partition::partition_of;
 use crate::log::record::Partition;
 use crate::processor::core::{Config, Domain, Limits};
 use crate::processor::local::Local;
@@ -21,10 +22,6 @@ use crate::views::Views;
 const PARTITIONS: u32 = 1;
 /// Commands waiting for a writer; further ones wait outside.
 const QUEUE_COMMANDS_MAX: usize = 10_000;
-
-fn partition_of(_: &crate::domain::id::OrganizationId, _: u32) -> Partition {
-    Partition(0)
-}
 
 /// Opens the ledger in `data`, or makes a new one.
 ///
@@ -38,7 +35,7 @@ pub fn open_embedded(data: &Path) -> Result<Node, NodeError> {
     let memory = Arc::new(ViewsMemory(views.clone()));
     let ledger = Uuid::new_v4();
     let (local, queues) = Local::new(partitions, QUEUE_COMMANDS_MAX, partition_of);
-    let (mut writers, mut writer_metrics) = (Vec::new(), Vec::new());
+    let (writers, mut writer_metrics) = (Writers::default(), Vec::new());
     for (partition, queue) in (0..partitions).map(Partition).zip(queues) {
         let metrics = Arc::new(WriterMetrics::default());
         writer_metrics.push((partition, Arc::clone(&metrics)));
@@ -52,15 +49,16 @@ pub fn open_embedded(data: &Path) -> Result<Node, NodeError> {
             topic: None,
             queue: Some(queue),
         });
-        writers.push((partition, writer.map_err(NodeError::Thread)?));
+        writers.add(partition, writer.map_err(NodeError::Thread)?);
     }
     Ok(Node {
         log,
         views,
         projector: Some(projector),
-        writers: Arc::new(writers),
+        writers,
         writer_metrics,
         submit: Some(Arc::new(local)),
+        crew: None,
     })
 }
 
@@ -75,8 +73,9 @@ pub fn open_embedded_for_reading(data: &Path) -> Result<Node, NodeError> {
         log,
         views,
         projector: Some(projector),
-        writers: Arc::default(),
+        writers: Writers::default(),
         writer_metrics: Vec::new(),
         submit: None,
+        crew: None,
     })
 }

@@ -4,10 +4,15 @@
 //! which answer what they accepted, then the views, which are flushed last.
 
 mod embedded;
+mod kafka;
 mod memory;
+mod topic;
+mod writers;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use prometheus_client::registry::Registry;
@@ -20,11 +25,12 @@ use crate::log::embedded::OpenError;
 use crate::log::record::Partition;
 use crate::processor::metrics::WriterMetrics;
 use crate::processor::submit::Submit;
-use crate::processor::writer::{Status, Writer};
 use crate::views::Views;
 use crate::views::projector::{Projector, ProjectorError};
 
 pub use embedded::{open_embedded, open_embedded_for_reading};
+pub use kafka::{KafkaFlags, MemberFlags, open_kafka};
+use writers::Writers;
 
 /// How long a command waits for the views to catch up with a log that it opened itself.
 const CATCH_UP_WITHIN: Duration = Duration::from_secs(600);
@@ -42,6 +48,10 @@ pub enum NodeError {
     Directory { path: PathBuf, error: std::io::Error },
     #[error("a thread cannot be started: {0}")]
     Thread(std::io::Error),
+    #[error("Kafka: {0}")]
+    Kafka(String),
+    #[error("the topics are not as a ledger needs them:\n  {0}")]
+    Topics(String),
     #[error("the views do not catch up with the log: {0}")]
     Behind(String),
 }
@@ -51,9 +61,11 @@ pub struct Node {
     log: Arc<dyn Log>,
     views: Views,
     projector: Option<Projector>,
-    writers: Arc<Vec<(Partition, Writer)>>,
+    writers: Writers,
     writer_metrics: Vec<(Partition, Arc<WriterMetrics>)>,
     submit: Option<Arc<dyn Submit>>,
+    /// On Kafka: the thread that starts and stops writers as the group says.
+    crew: Option<(Arc<AtomicBool>, JoinHandle<()>)>,
 }
 
 impl std::fmt::Debug for Node {
@@ -69,16 +81,14 @@ impl Node {
         registry.register_collector(Box::new(collectors::Writers(self.writer_metrics.clone())));
         registry
             .register_collector(Box::new(collectors::Views { views: self.views.clone(), log: Arc::clone(&self.log) }));
-        let (views, writers) = (self.views.clone(), Arc::clone(&self.writers));
+        let (views, writers) = (self.views.clone(), self.writers.clone());
         crate::api::router(Parts {
             submit: self.submit.clone(),
+            views: self.views.clone(),
             metrics: Metrics::new(registry),
             ready: Arc::new(move || {
                 views.progress().ready()?;
-                match writers.iter().find_map(|(partition, writer)| stopped(*partition, &writer.status())) {
-                    Some(reason) => Err(reason),
-                    None => Ok(()),
-                }
+                writers.stopped().map_or(Ok(()), Err)
             }),
             limits,
         })
@@ -103,27 +113,17 @@ impl Node {
 
     /// Leaves in order: what was accepted is answered, then the views are flushed.
     pub fn stop(mut self) {
-        for (_, writer) in self.writers.iter() {
-            writer.ask_to_leave();
-        }
-        for (partition, writer) in self.writers.iter() {
-            while !matches!(writer.status(), Status::Left) {
-                std::thread::sleep(Duration::from_millis(5));
+        if let Some((stop, thread)) = self.crew.take() {
+            stop.store(true, Ordering::Relaxed);
+            if thread.join().is_err() {
+                tracing::error!("the thread that starts writers had panicked");
             }
-            tracing::info!(%partition, "the writer has left");
         }
+        self.writers.keep(&[]);
         if let Some(projector) = self.projector.take()
             && let Err(error) = projector.stop()
         {
             tracing::error!(%error, "the views could not be flushed; they fall back at the next start");
         }
-    }
-}
-
-/// Why a writer takes no commands, when only an operator can change that.
-fn stopped(partition: Partition, status: &Status) -> Option<String> {
-    match status {
-        Status::Stopped { reason } => Some(format!("the writer of partition {partition} has stopped: {reason}")),
-        _ => None,
     }
 }

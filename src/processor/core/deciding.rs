@@ -384,7 +384,8 @@ fn internal_error(message: &str) -> Rejection {
 }
 
 /// The answer to a command whose id belongs to another one. It is not on record: the first answer stays the one (design D8).
-fn mismatch(decoded: Decoded, first: Digest, now: Timestamp) -> Arc<[u8]> {
+#[must_use]
+pub fn mismatch(decoded: Decoded, first: Digest, now: Timestamp) -> Arc<[u8]> {
     let envelope = envelope_of(decoded);
     let rejection = Rejection::new(
         Code::IdempotentParameterMismatch,

@@ -21,6 +21,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::deciding::mismatch;
 use self::recent::{Key, Recents};
 pub use self::rules::{Domain, Rules};
 use super::memory::{Memory, MemoryError, Restored};

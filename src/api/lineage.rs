@@ -1,0 +1,86 @@
+//! Questions about addresses over HTTP: who held them, what overlaps, what changed.
+
+use std::net::IpAddr;
+
+use super::Api;
+use super::asked::Asked;
+use super::problem::Problem;
+use super::queries::{limit, now, organization_of, when};
+use crate::address::Cidr;
+use crate::domain::event::ResourceName;
+use crate::domain::id::OrganizationId;
+use crate::domain::kind::ResourceKind;
+use crate::views::lineage::answers::{ChangesAnswer, LineageAnswer, ResourceHistory};
+use crate::views::lineage::{self, ChangesFilter, LineageQuery};
+use crate::views::overlaps::answers::OverlapsAnswer;
+use crate::views::overlaps::{OverlapsQuery, overlaps};
+use crate::views::table::Rows;
+use crate::views::when::{AnswerHead, At, QueryError, When, Window, parse_at};
+
+pub fn holders(api: &Api, asked: &Asked) -> Result<LineageAnswer, Problem> {
+    let cidr = Cidr::of_address(asked.required::<IpAddr>("address")?);
+    let when = when(asked)?;
+    let at = when.at.unwrap_or(At::Instant(now()));
+    ask(api, asked, &when, LineageQuery { window: at.window(), inside: false, ..LineageQuery::history(cidr) })
+}
+
+pub fn history(api: &Api, asked: &Asked) -> Result<LineageAnswer, Problem> {
+    let cidr: Cidr = asked.required("cidr")?;
+    let when = when(asked)?;
+    let window = when.at.map_or(Window::ALL, At::window);
+    ask(api, asked, &when, LineageQuery { window, ..LineageQuery::history(cidr) })
+}
+
+fn ask(api: &Api, asked: &Asked, when: &When, query: LineageQuery) -> Result<LineageAnswer, Problem> {
+    let query = LineageQuery {
+        scope: asked.query("scope")?,
+        limit: limit(api, asked)?,
+        after: asked.text("after").map(str::to_owned),
+        ..query
+    };
+    view(api, asked, when, |rows, organization, head| lineage::lineage(rows, organization, head, &query))
+}
+
+pub fn resource_history(api: &Api, asked: &Asked) -> Result<ResourceHistory, Problem> {
+    let resource = ResourceName { kind: asked.required("kind")?, id: asked.required("id")? };
+    let (when, limit) = (when(asked)?, limit(api, asked)?);
+    let window = when.at.map_or(Window::ALL, At::window);
+    view(api, asked, &when, |rows, organization, head| {
+        lineage::resource_history(rows, organization, head, &resource, window, limit, asked.text("after"))
+    })
+}
+
+pub fn changes(api: &Api, asked: &Asked) -> Result<ChangesAnswer, Problem> {
+    let filter = ChangesFilter { kind: asked.required::<ResourceKind>("kind")?, region: asked.query("region")? };
+    let (when, limit) = (when(asked)?, limit(api, asked)?);
+    let bound = |name: &str| asked.text(name).map(|text| parse_at(text, now())).transpose().map_err(QueryError::When);
+    // A bare date is its beginning, on both sides: 2020-01-01 to 2021-01-01 is the year 2020.
+    let window = Window {
+        from: bound("from")?.map_or(Window::ALL.from, |at| at.window().from),
+        until: bound("until")?.map_or(Window::ALL.until, |at| at.window().from),
+    };
+    view(api, asked, &when, |rows, organization, head| {
+        lineage::changes(rows, organization, head, &filter, window, limit, asked.text("after"))
+    })
+}
+
+pub fn overlapping(api: &Api, asked: &Asked) -> Result<OverlapsAnswer, Problem> {
+    let when = when(asked)?;
+    let query = OverlapsQuery {
+        scope: asked.required("scope")?,
+        at: when.at.map_or_else(now, At::last_instant),
+        limit: limit(api, asked)?,
+        after: asked.text("after").map(str::to_owned),
+    };
+    view(api, asked, &when, |rows, organization, head| overlaps(rows, organization, head, &query))
+}
+
+fn view<T>(
+    api: &Api,
+    asked: &Asked,
+    when: &When,
+    question: impl FnOnce(&dyn Rows, &OrganizationId, AnswerHead) -> Result<T, lineage::QueryError>,
+) -> Result<T, Problem> {
+    let organization = organization_of(asked)?;
+    Ok(api.views().ask_lineage(&organization, when, |rows, head| question(rows, &organization, head))?)
+}

@@ -1,0 +1,44 @@
+//! The writers that run in this process, by partition.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::log::record::Partition;
+use crate::processor::writer::{Status, Writer};
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Writers(Arc<Mutex<BTreeMap<Partition, Writer>>>);
+
+impl Writers {
+    pub fn add(&self, partition: Partition, writer: Writer) {
+        self.lock().insert(partition, writer);
+    }
+
+    pub fn has(&self, partition: Partition) -> bool {
+        self.lock().contains_key(&partition)
+    }
+
+    /// Stops all others: they answer what they accepted, side by side, and leave. Waits until they have.
+    pub fn keep(&self, partitions: &[Partition]) {
+        let leaving: Vec<_> = self.lock().extract_if(.., |partition, _| !partitions.contains(partition)).collect();
+        for (_, writer) in &leaving {
+            writer.ask_to_leave();
+        }
+        for (partition, writer) in leaving {
+            writer.stop();
+            tracing::info!(%partition, "the writer has left");
+        }
+    }
+
+    /// Why a writer takes no commands, when only an operator can change that.
+    pub fn stopped(&self) -> Option<String> {
+        self.lock().iter().find_map(|(partition, writer)| match writer.status() {
+            Status::Stopped { reason } => Some(format!("the writer of partition {partition} has stopped: {reason}")),
+            _ => None,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Partition, Writer>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
