@@ -193,6 +193,9 @@ impl From<QueryError> for Problem {
                 Self::new(StatusCode::BAD_REQUEST, "AnswerTooLarge", text).try_instead("max", max)
             }
             QueryError::CatchingUp => Self::try_later("CatchingUp", text, 1),
+            QueryError::Stopped { partition, .. } => {
+                Self::try_later("PartitionStopped", text, 60).value("partition", partition)
+            }
             QueryError::Store(_) => {
                 tracing::error!(error = %text, "a query failed");
                 Self::internal(text)
