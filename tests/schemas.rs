@@ -20,6 +20,12 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
+fn validator(name: &str) -> jsonschema::Validator {
+    let schemas = schemas();
+    let schema = schemas.get(name).unwrap_or_else(|| panic!("there is no schema {name}"));
+    jsonschema::draft202012::new(schema).expect("a schema of 2020-12")
+}
+
 /// Every schema, by the name of its file.
 fn schemas() -> BTreeMap<&'static str, Value> {
     fn schema<T: JsonSchema>() -> Value {
@@ -52,8 +58,7 @@ fn golden(folder: &str) -> BTreeMap<String, String> {
 }
 
 fn assert_valid(schema: &str, name: &str, text: &str) {
-    let schemas = schemas();
-    let validator = jsonschema::draft202012::new(&schemas[schema]).expect("a schema of 2020-12");
+    let validator = validator(schema);
     let record: Value = serde_json::from_str(text).expect("golden records are JSON");
     let errors: Vec<String> =
         validator.iter_errors(&record).map(|error| format!("{}: {error}", error.instance_path)).collect();
@@ -133,8 +138,7 @@ fn a_golden_epoch_validates_decodes_and_encodes_to_the_same_bytes() {
 
 #[test]
 fn schemas_refuse_what_the_program_refuses() {
-    let schemas = schemas();
-    let validator = jsonschema::draft202012::new(&schemas["command"]).expect("a schema of 2020-12");
+    let validator = validator("command");
     let golden = golden("command");
     let command: Value = serde_json::from_str(&golden["AllocateCidr"]).expect("JSON");
     assert!(validator.is_valid(&command));
