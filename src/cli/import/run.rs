@@ -152,7 +152,7 @@ fn send(input: impl Read, source: &str, session: &Session, counts: &Counts, bar:
             });
         }
         drop(waiting);
-        read_batches(input, source, &principal, session, counts, &batches, &stop)
+        read_batches(input, source, &principal, session, counts, batches, &stop)
     })?;
     match failure.into_inner() {
         Ok(None) => Ok(()),
@@ -169,11 +169,12 @@ fn read_batches(
     principal: &Principal,
     session: &Session,
     counts: &Counts,
-    batches: &Sender<Vec<u8>>,
+    batches: Sender<Vec<u8>>,
     stop: &AtomicBool,
 ) -> Result<(), Failure> {
     let mut batch = Vec::with_capacity(BATCH_COMMANDS);
-    let send = |batch: &mut Vec<serde_json::Value>| {
+    // Owned: when it goes, the senders have all there is and end.
+    let send = move |batch: &mut Vec<serde_json::Value>| {
         let body = serde_json::to_vec(&std::mem::take(batch)).expect("JSON values can be written");
         // It fails when every sender is gone, and then there is a failure to report.
         drop(batches.send(body));
