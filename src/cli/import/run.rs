@@ -32,6 +32,8 @@ use crate::views::lineage::answers::{ChangesAnswer, Turn};
 const BATCH_COMMANDS: usize = 500;
 /// Requests in flight.
 const BATCHES_IN_FLIGHT: usize = 4;
+/// How often the views are asked whether they have caught up, each time for 30 s.
+const AWAIT_VIEWS_ASKED_MAX: u32 = 10;
 /// Rejections that are shown one by one.
 const REJECTIONS_SHOWN: u64 = 10;
 
@@ -53,6 +55,8 @@ struct Counts {
     new: AtomicU64,
     known: AtomicU64,
     rejected: AtomicU64,
+    /// The latest revision among the answers: what the count of intervals waits for.
+    revision: AtomicU64,
 }
 
 /// Imports a file.
@@ -70,8 +74,8 @@ pub fn run(ask: &Import, session: &Session) -> Result<(), Failure> {
     let counts = Counts::default();
     send(input, &source, session, &counts, &bar)?;
     bar.finish_and_clear();
-    let intervals = intervals(session)?;
     let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let intervals = intervals(session, count(&counts.revision))?;
     let (read, new) = (count(&counts.read), count(&counts.new));
     let (known, rejected) = (count(&counts.known), count(&counts.rejected));
     if session.settings.output == Format::Json {
@@ -240,6 +244,8 @@ fn count(answer: BatchAnswer, counts: &Counts, bar: &ProgressBar) -> Result<(), 
             let nothing_new = matches!(&outcome.decision, Decision::Accepted(events) if events.is_empty());
             let counter = if answer.repeated || nothing_new { &counts.known } else { &counts.new };
             counter.fetch_add(1, Ordering::Relaxed);
+            let revision = outcome.revision.map_or(0, |revision| revision.0);
+            counts.revision.fetch_max(revision, Ordering::Relaxed);
             Ok(())
         }
         (None, Some(problem)) if answer.status == 422 => {
@@ -253,8 +259,22 @@ fn count(answer: BatchAnswer, counts: &Counts, bar: &ProgressBar) -> Result<(), 
     }
 }
 
-/// The intervals of published prefixes that the ledger tells of now: each began once.
-fn intervals(session: &Session) -> Result<u64, Failure> {
+/// The views follow the log at their own pace; what they answer next includes all that was sent.
+fn await_views(session: &Session, revision: u64) -> Result<(), Failure> {
+    let path = session.path(&format!("?at_least={revision}&wait_seconds=30"))?;
+    let mut asked = 1;
+    while let Err(failure) = session.ask::<serde_json::Value>(&path) {
+        if asked == AWAIT_VIEWS_ASKED_MAX {
+            return Err(failure);
+        }
+        asked += 1;
+    }
+    Ok(())
+}
+
+/// The intervals of published prefixes that the ledger tells of at this revision or later: each began once.
+fn intervals(session: &Session, revision: u64) -> Result<u64, Failure> {
+    await_views(session, revision)?;
     let mut intervals = 0;
     let mut after: Option<String> = None;
     loop {
