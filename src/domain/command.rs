@@ -299,7 +299,8 @@ pub struct CreatePool {
     /// Required without `source_pool`; with it, must be the source pool's family when given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address_family: Option<Family>,
-    /// An operating region; never changes. Without one the pool serves custom allocations and child pools only.
+    /// An operating region; never changes. The source pool's when absent. A pool without one serves custom
+    /// allocations and child pools only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub locale: Option<Region>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

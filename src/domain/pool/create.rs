@@ -20,7 +20,7 @@ pub(in crate::domain) fn create(ask: &Ask<'_>, body: &command::CreatePool) -> De
     let (scope, source) = place(ask, body)?;
     let family = family(body, source)?;
     let ipam = ask.state.ipams.get(scope.ipam).expect("a scope's IPAM exists while the scope does");
-    locale(body.locale.as_ref(), source, ipam)?;
+    let locale = locale(body.locale.as_ref(), source, ipam)?;
     let rules = AllocationRules {
         min_netmask_length: body.allocation_min_netmask_length,
         max_netmask_length: body.allocation_max_netmask_length,
@@ -28,7 +28,7 @@ pub(in crate::domain) fn create(ask: &Ask<'_>, body: &command::CreatePool) -> De
         resource_tags: body.allocation_resource_tags.clone(),
     };
     rules.check(family)?;
-    auto_import(body.auto_import, body.locale.as_ref())?;
+    auto_import(body.auto_import, locale)?;
     public_settings(body, scope, family)?;
     quotas(ask, scope, source)?;
     let created = event::PoolCreated {
@@ -36,7 +36,7 @@ pub(in crate::domain) fn create(ask: &Ask<'_>, body: &command::CreatePool) -> De
         scope: scope.id,
         source_pool: body.source_pool,
         address_family: family,
-        locale: body.locale.clone(),
+        locale: locale.cloned(),
         description: body.description.clone(),
         tags,
         allocation_min_netmask_length: rules.min_netmask_length,
@@ -89,30 +89,33 @@ fn family(body: &command::CreatePool, source: Option<&Pool>) -> Result<Family, R
     }
 }
 
-fn locale(locale: Option<&Region>, source: Option<&Pool>, ipam: &Ipam) -> Result<(), Rejection> {
-    if let Some((source, required)) = source.and_then(|source| Some((source, source.locale.as_ref()?)))
-        && locale != Some(required)
-    {
-        let asked = locale.map_or("none", Region::as_str);
-        let message = format!(
-            "The source pool {} has the locale {required}, and its child pools must have the same; this one asks for {asked}.",
-            source.id
-        );
-        return Err(Rejection::new(Code::LocaleMismatch, "INV-P2", message)
-            .value("locale", asked)
-            .try_instead("locale", required));
-    }
-    match locale {
-        Some(locale) if !ipam.operating_regions.contains(locale) => {
+/// The locale that was asked for, else the source pool's: whose child can have no other.
+fn locale<'a>(
+    asked: Option<&'a Region>,
+    source: Option<&'a Pool>,
+    ipam: &Ipam,
+) -> Result<Option<&'a Region>, Rejection> {
+    let required = source.and_then(|source| Some((source, source.locale.as_ref()?)));
+    match (asked, required) {
+        (Some(asked), Some((source, required))) if asked != required => {
+            let message = format!(
+                "The source pool {} has the locale {required}, and its child pools must have the same; this one asks for {asked}.",
+                source.id
+            );
+            Err(Rejection::new(Code::LocaleMismatch, "INV-P2", message)
+                .value("locale", asked)
+                .try_instead("locale", required))
+        }
+        (Some(asked), None) if !ipam.operating_regions.contains(asked) => {
             let operating: Vec<_> = ipam.operating_regions.iter().map(Region::as_str).collect();
             let operating = operating.join(", ");
             let message =
-                format!("The locale {locale} is no operating region of {}, which operates in {operating}.", ipam.id);
+                format!("The locale {asked} is no operating region of {}, which operates in {operating}.", ipam.id);
             Err(Rejection::new(Code::InvalidParameterValue, "INV-P2", message)
-                .value("locale", locale)
+                .value("locale", asked)
                 .try_instead("locale", operating))
         }
-        _ => Ok(()),
+        _ => Ok(asked.or(required.map(|(_, required)| required))),
     }
 }
 
