@@ -6,6 +6,8 @@
 //!
 //! `CARGO_PROFILE_DEV_OPT_LEVEL=3 cargo bench --profile dev --bench embedded`
 
+#![allow(clippy::indexing_slicing, reason = "a test that indexes wrongly fails, as it should")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};

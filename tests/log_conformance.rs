@@ -1,5 +1,7 @@
 //! One suite, three logs: whatever holds for one holds for all (design D9).
 
+#![allow(clippy::indexing_slicing, reason = "a test that indexes wrongly fails, as it should")]
+
 mod conformance;
 #[path = "support/kafka.rs"]
 #[allow(dead_code)]

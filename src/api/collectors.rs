@@ -13,6 +13,8 @@ use crate::log::record::Partition;
 use crate::processor::metrics::{BATCH_BOUNDS_COMMANDS, Histogram, LATENCY_BOUNDS_MICROS, WriterMetrics};
 
 type Encoded = Result<(), fmt::Error>;
+/// Picks a counter of a writer.
+type Read = fn(&WriterMetrics) -> &AtomicU64;
 
 /// The writers of this process.
 #[derive(Debug)]
@@ -21,7 +23,6 @@ pub struct Writers(pub Vec<(Partition, Arc<WriterMetrics>)>);
 impl Collector for Writers {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Encoded {
         self.commands(&mut encoder)?;
-        type Read = fn(&WriterMetrics) -> &AtomicU64;
         let counters: [(&str, &str, Read); 7] = [
             ("ipam_command_duplicates", "Commands that had been decided before", |m| &m.duplicates),
             ("ipam_command_mismatches", "Command ids that came again with another command", |m| &m.mismatches),

@@ -31,13 +31,10 @@ pub fn history(api: &Api, asked: &Asked) -> Result<LineageAnswer, Problem> {
     ask(api, asked, &when, LineageQuery { window, ..LineageQuery::history(cidr) })
 }
 
-fn ask(api: &Api, asked: &Asked, when: &When, query: LineageQuery) -> Result<LineageAnswer, Problem> {
-    let query = LineageQuery {
-        scope: asked.query("scope")?,
-        limit: limit(api, asked)?,
-        after: asked.text("after").map(str::to_owned),
-        ..query
-    };
+fn ask(api: &Api, asked: &Asked, when: &When, mut query: LineageQuery) -> Result<LineageAnswer, Problem> {
+    query.scope = asked.query("scope")?;
+    query.limit = limit(api, asked)?;
+    query.after = asked.text("after").map(str::to_owned);
     view(api, asked, when, |rows, organization, head| lineage::lineage(rows, organization, head, &query))
 }
 

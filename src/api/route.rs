@@ -61,11 +61,14 @@ impl Content {
 /// What a handler answers with.
 pub type Answering = Pin<Box<dyn Future<Output = Result<Response, Problem>> + Send>>;
 
+/// Reads the views and answers.
+pub type Question = dyn Fn(&Api, &Asked) -> Result<Response, Problem> + Send + Sync;
+
 /// How a request is answered.
 #[derive(Clone)]
 pub enum Handler {
     /// Reads the views; runs on a thread where it may block.
-    Query(Arc<dyn Fn(&Api, &Asked) -> Result<Response, Problem> + Send + Sync>),
+    Query(Arc<Question>),
     /// Reads the body, or waits.
     Call(fn(Api, Asked, Body) -> Answering),
 }

@@ -4,7 +4,11 @@ use super::asked::Asked;
 use super::commands::{self, Accepted, BatchAnswer};
 use super::envelope::CommandRequest;
 use super::node::{self, Status};
-use super::parameters::*;
+use super::parameters::{
+    ADDRESS, AFTER, ALLOCATION, AS_OF, AT, AT_LEAST, CIDR, COMMAND, FROM, FROM_REVISION, IPAM, KIND, LAST_EVENT_ID,
+    LIMIT, NETMASK_LENGTH, OF_IPAM, ORGANIZATION, OUTCOME_WAIT_SECONDS, POOL, PREFER, REGION, RESOURCE, SCOPE,
+    STREAM_ORGANIZATION, THE_SCOPE, UNTIL, WAIT_SECONDS,
+};
 use super::route::{Answering, Content, Handler, Parameter, Route, Verb, query};
 use super::{Api, lineage, metrics, outcomes, queries};
 use crate::domain::outcome::Outcome;

@@ -17,7 +17,7 @@ use crate::api::limits::Limits;
 /// How long to wait for a connection.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(3);
 /// How long to wait for an answer: longer than the server waits for an outcome.
-const ANSWER_TIME_MAX: Duration = Duration::from_secs(60);
+const ANSWER_TIME_MAX: Duration = Duration::from_mins(1);
 /// Bytes of an answer.
 const ANSWER_BYTES_MAX: u64 = 256 << 20;
 

@@ -127,7 +127,8 @@ enum Command {
     #[command(after_help = "Example:
   echo '{\"principal\": {\"account\": \"222222222222\"}, \"type\": \"RevokeAdmin\", \"payload\": {\"account\": \"222222222222\"}}' \\
     | ipam command --org o-example")]
-    Command(raw::Raw),
+    #[command(name = "command")]
+    Raw(raw::Raw),
     /// Import a file of observed changes; repeating it is safe
     #[command(after_help = "Example:\n  ipam import data/aws-ranges-2017-2022.csv.gz")]
     Import(import::Import),
@@ -179,7 +180,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             print::result(String::from_utf8_lossy(&script).trim_end());
             Ok(())
         }
-        Command::Use { organization, forget } => remember(organization, forget, settings),
+        Command::Use { organization, forget } => remember(organization, forget, &settings),
         Command::Serve(ask) => serve::run(&ask, &settings.data_directory()?),
         Command::Topics(command) => topics::run(&command),
         Command::Audit(command) => upkeep::audit(&command, &settings),
@@ -209,7 +210,7 @@ fn ask(command: Command, session: Session) -> Result<(), Failure> {
             session.send(|names| Ok(UntagResource { resource: names.object(&object)?, keys }.into()))
         }
         Command::Outcome { command_id } => ask::outcome(command_id, &session),
-        Command::Command(raw) => raw::run(&raw, session),
+        Command::Raw(raw) => raw::run(&raw, session),
         Command::Import(ask) => import::run(&ask, &session),
         Command::Use { .. }
         | Command::Completion { .. }
@@ -223,7 +224,7 @@ fn ask(command: Command, session: Session) -> Result<(), Failure> {
 fn remember(
     organization: Option<crate::domain::id::OrganizationId>,
     forget: bool,
-    settings: Settings,
+    settings: &Settings,
 ) -> Result<(), Failure> {
     let before = InUse::read()?;
     if forget || organization.is_some() {

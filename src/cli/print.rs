@@ -84,10 +84,10 @@ impl Listing {
 pub fn result(text: &str) {
     let mut stdout = std::io::stdout().lock();
     let written = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
-    if let Err(error) = written {
-        if error.kind() != ErrorKind::BrokenPipe {
-            explain(&format!("cannot write to stdout: {error}"));
-        }
+    if let Err(error) = written
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        explain(&format!("cannot write to stdout: {error}"));
     }
 }
 

@@ -27,7 +27,7 @@ pub struct Settings {
     /// Who in the account asks: a name for people who read the history
     #[arg(long, global = true, env = "IPAM_BY", value_name = "NAME", help_heading = "Common options")]
     pub by: Option<String>,
-    /// A running server [default: http://127.0.0.1:4726 where one runs]
+    /// A running server [default: <http://127.0.0.1:4726> where one runs]
     #[arg(long, global = true, env = "IPAM_URL", help_heading = "Common options")]
     pub url: Option<String>,
     /// A data directory to open without a server

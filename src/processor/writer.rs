@@ -168,7 +168,7 @@ impl fmt::Debug for Writer {
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 /// A reign that lasted this long was no failure to take over.
-const STEADY: Duration = Duration::from_secs(60);
+const STEADY: Duration = Duration::from_mins(1);
 /// So many reigns lost to another writer in a row, none of them steady, mean two groups on one ledger.
 const DEPOSED_REPORTED: u32 = 3;
 /// How often a waiting writer looks whether it was asked to leave.

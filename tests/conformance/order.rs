@@ -117,7 +117,7 @@ pub fn partitions_are_appended_to_side_by_side(make: &Make) {
         })
     });
     // Dropping an appender would abandon what is under way.
-    let appenders: Vec<_> = threads.collect::<Vec<_>>().into_iter().map(|thread| thread.join()).collect();
+    let appenders: Vec<_> = threads.collect::<Vec<_>>().into_iter().map(std::thread::JoinHandle::join).collect();
     for partition in (0..4).map(Partition) {
         let expected: Vec<_> = (0..100).map(|index| format!("{partition}-{}", index / 4)).collect();
         assert_eq!(values(&read(&*log, partition, Offset(0), 100)), expected);

@@ -5,6 +5,7 @@
 //! reason, and on the block that is handed out; after every command the invariants are checked on what the events alone
 //! say. Now and then the state is replaced by what its stored rows give back.
 
+#![allow(clippy::indexing_slicing, reason = "a test that indexes wrongly fails, as it should")]
 #![allow(clippy::missing_panics_doc, clippy::must_use_candidate, reason = "a test")]
 
 mod generate;

@@ -194,6 +194,7 @@ impl World {
         observed
     }
 
+    #[expect(clippy::too_many_lines, reason = "one arm an event")]
     pub fn fold(&mut self, revision: Revision, event: &Event) {
         match event.clone() {
             Event::OrganizationCreated(it) => {

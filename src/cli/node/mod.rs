@@ -33,7 +33,7 @@ pub use kafka::{KafkaFlags, MemberFlags, open_kafka};
 use writers::Writers;
 
 /// How long a command waits for the views to catch up with a log that it opened itself.
-const CATCH_UP_WITHIN: Duration = Duration::from_secs(600);
+const CATCH_UP_WITHIN: Duration = Duration::from_mins(10);
 
 /// A node that cannot be opened.
 #[derive(Debug, thiserror::Error)]

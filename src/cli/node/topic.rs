@@ -18,7 +18,7 @@ use crate::views::Views;
 use crate::views::outcomes::RecordedOutcome;
 
 /// How long an outcome is waited for; longer than whoever asks over HTTP waits.
-const OUTCOME_WAIT: Duration = Duration::from_secs(60);
+const OUTCOME_WAIT: Duration = Duration::from_mins(1);
 
 pub(super) struct TopicSubmit {
     pub producer: CommandProducer,

@@ -36,7 +36,7 @@ use crate::log::wire::Decoded;
 use crate::log::{Letter, SourceRecord};
 
 /// A clock further than this from the log's does not decide (design D4).
-pub const CLOCK_OFF_MAX: Duration = Duration::from_secs(60);
+pub const CLOCK_OFF_MAX: Duration = Duration::from_mins(1);
 
 /// What a writer is told about its partition.
 #[derive(Clone, Copy, Debug)]
@@ -79,7 +79,7 @@ impl Default for Limits {
             recent_ids_max: 100_000,
             recent_bytes_max: 64 << 20,
             uncovered_ids_max: 4_000_000,
-            unknown_after: Duration::from_secs(60),
+            unknown_after: Duration::from_mins(1),
         }
     }
 }

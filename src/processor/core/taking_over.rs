@@ -16,7 +16,7 @@ use crate::log::wire::decode_outcome;
 
 /// So many claims lost within [`CLAIMS_LOST_WITHIN`] mean that two groups write one ledger.
 const CLAIMS_LOST_REPORTED: usize = 3;
-const CLAIMS_LOST_WITHIN: Duration = Duration::from_secs(60);
+const CLAIMS_LOST_WITHIN: Duration = Duration::from_mins(1);
 /// The first pause after a lost claim is up to so long; each further one doubles it, up to the second.
 const REST_FIRST_MILLIS: u64 = 100;
 const REST_MAX_MILLIS: u64 = 10_000;

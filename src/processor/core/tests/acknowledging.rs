@@ -116,7 +116,7 @@ fn a_lost_record_ends_the_incarnation_when_the_next_one_comes_and_by_time() {
     node.step(Input::Tick { now: at(60 * SECOND) });
     assert_eq!(node.end, None);
     node.step(Input::Tick { now: at(61 * SECOND) });
-    assert_eq!(node.end, Some(End::Unread(Duration::from_secs(60))));
+    assert_eq!(node.end, Some(End::Unread(Duration::from_mins(1))));
 }
 
 #[test]
