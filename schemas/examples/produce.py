@@ -20,9 +20,6 @@ import uuid
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Producer, TopicPartition
 
-COMMANDS, EVENTS = "ipam.commands", "ipam.events"
-
-
 def uuid7() -> uuid.UUID:
     """Ids that begin with the time are the cheapest for the ledger to remember. Any UUID works."""
     bits = (time.time_ns() // 1_000_000) << 80 | secrets.randbits(80)
@@ -114,7 +111,7 @@ class Admission:
         return "epoch-opened"
 
 
-def send(bootstrap: str, command: dict) -> None:
+def send(bootstrap: str, topic: str, command: dict) -> None:
     """Returns when the broker has the command; raises when that is not known."""
     producer = Producer(
         {
@@ -127,7 +124,7 @@ def send(bootstrap: str, command: dict) -> None:
     )
     failed = []
     producer.produce(
-        COMMANDS,
+        topic,
         key=command["organization"],
         value=json.dumps(command, ensure_ascii=False).encode(),
         on_delivery=lambda error, _: failed.append(error) if error else None,
@@ -136,7 +133,7 @@ def send(bootstrap: str, command: dict) -> None:
         raise TimeoutError(f"it is unknown whether the command was sent: {failed or 'no answer'}")
 
 
-def wait(bootstrap: str, command: dict, states: dict, timeout: float) -> dict:
+def wait(bootstrap: str, events: str, command: dict, states: dict, timeout: float) -> dict:
     """The outcome of the command, found by id and digest among the valid records of its partition."""
     consumer = Consumer(
         {
@@ -149,14 +146,14 @@ def wait(bootstrap: str, command: dict, states: dict, timeout: float) -> dict:
         }
     )
     try:
-        topic = consumer.list_topics(EVENTS, timeout=10).topics[EVENTS]
+        topic = consumer.list_topics(events, timeout=10).topics[events]
         if topic.error:
             raise KafkaException(topic.error)
         partitions, wanted = len(topic.partitions), (command["command_id"], digest_of(command))
         deadline = time.monotonic() + timeout
         while True:
             partition = partition_of(command["organization"], partitions)
-            found = follow(consumer, partition, partitions, states, wanted, deadline)
+            found = follow(consumer, events, partition, partitions, states, wanted, deadline)
             if isinstance(found, dict):
                 return found
             partitions = found  # What counts is the number that the ledger was opened with.
@@ -164,10 +161,10 @@ def wait(bootstrap: str, command: dict, states: dict, timeout: float) -> dict:
         consumer.close()
 
 
-def follow(consumer, partition, partitions, states, wanted, deadline) -> dict | int:
+def follow(consumer, events, partition, partitions, states, wanted, deadline) -> dict | int:
     """The wanted outcome, or the ledger's number of partitions when that is another one."""
     admission = Admission(states.get(str(partition)))
-    consumer.assign([TopicPartition(EVENTS, partition, admission.next_offset or OFFSET_BEGINNING)])
+    consumer.assign([TopicPartition(events, partition, admission.next_offset or OFFSET_BEGINNING)])
     while time.monotonic() < deadline:
         message = consumer.poll(0.2)
         if message is None:
@@ -188,6 +185,7 @@ def follow(consumer, partition, partitions, states, wanted, deadline) -> dict | 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--bootstrap", required=True, help="HOST:PORT of a broker")
+    parser.add_argument("--topic-prefix", default="ipam", help="what the topics' names begin with")
     parser.add_argument("--organization", required=True, help="o-… or a lone account")
     parser.add_argument("--account", required=True, help="who asks: twelve digits")
     parser.add_argument("--name", help="who asks, for people")
@@ -217,8 +215,8 @@ def main() -> int:
         with open(arguments.state, encoding="utf-8") as file:
             states = json.load(file)
     try:
-        send(arguments.bootstrap, command)
-        outcome = wait(arguments.bootstrap, command, states, arguments.timeout)
+        send(arguments.bootstrap, f"{arguments.topic_prefix}.commands", command)
+        outcome = wait(arguments.bootstrap, f"{arguments.topic_prefix}.events", command, states, arguments.timeout)
     except TimeoutError as error:
         print(f"unknown: {error}; ask again with --command-id {command['command_id']}", file=sys.stderr)
         return 3

@@ -299,6 +299,34 @@ mod tests {
         }
     }
 
+    /// clap merges arguments of one id without a word: a subcommand's `account` would become the asking account.
+    #[test]
+    fn no_argument_of_a_subcommand_is_taken_for_a_common_option() {
+        fn ids(command: &clap::Command) -> Vec<(String, bool)> {
+            command.get_arguments().map(|one| (one.get_id().to_string(), one.is_global_set())).collect()
+        }
+        fn check(command: &clap::Command, common: &[String]) {
+            for (id, _) in ids(command) {
+                assert!(!common.contains(&id), "`{}` has an argument `{id}` of its own", command.get_name());
+            }
+            command.get_subcommands().for_each(|one| check(one, common));
+        }
+        // Not built yet: the common options stand at the top only.
+        let command = Cli::command();
+        let common: Vec<_> = ids(&command).into_iter().filter(|(_, global)| *global).map(|(id, _)| id).collect();
+        assert!(common.len() >= 10, "{common:?}");
+        command.get_subcommands().for_each(|one| check(one, &common));
+        // And so it is when they are parsed.
+        for account in ["org add-account", "org remove-account", "org delegate-admin", "org revoke-admin"] {
+            let line = format!("ipam --as 111111111111 {account} 222222222222");
+            let cli = Cli::try_parse_from(line.split(' ')).expect(&line);
+            assert_eq!(cli.settings.account.map(|account| account.to_string()).as_deref(), Some("111111111111"));
+        }
+        let line = "ipam allocate /24 --from eu --for vpc-1 --account 222222222222 --as 111111111111";
+        let cli = Cli::try_parse_from(line.split(' ')).expect(line);
+        assert_eq!(cli.settings.account.map(|account| account.to_string()).as_deref(), Some("111111111111"));
+    }
+
     #[test]
     fn times_before_now_are_no_flags() {
         for line in ["ipam who 10.0.0.1 --at -3d", "ipam changes --from -2w --until -1d --as-of rev:7"] {

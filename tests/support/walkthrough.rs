@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use ipam_ledger::cli::import::rows;
 use serde_json::{Value, json};
@@ -16,18 +17,22 @@ pub const ADMIN: &str = "222222222222";
 pub const MEMBER: &str = "333333333333";
 /// Rows per request of the import.
 const IMPORT_BATCH_ROWS: usize = 1_000;
+/// How long the views may take to hold what was imported.
+const VIEWS_WITHIN: Duration = Duration::from_secs(300);
 
 /// Sends commands with ids 1, 2, 3 …, so that two runs make the same objects.
 pub struct Script<'a> {
     server: &'a Server,
     sent: u128,
+    /// The latest that an outcome was told with.
+    revision: u64,
     /// When each revision was decided: the only thing in which two runs differ.
     decided: BTreeMap<String, String>,
 }
 
 impl<'a> Script<'a> {
     pub fn new(server: &'a Server) -> Self {
-        Self { server, sent: 0, decided: BTreeMap::new() }
+        Self { server, sent: 0, revision: 0, decided: BTreeMap::new() }
     }
 
     /// Sends a command and gives what came of it, accepted or not.
@@ -53,6 +58,7 @@ impl<'a> Script<'a> {
 
     fn remember(&mut self, outcome: &Value) {
         if let (Some(decided_at), Some(revision)) = (outcome["decided_at"].as_str(), outcome["revision"].as_u64()) {
+            self.revision = self.revision.max(revision);
             self.decided.insert(decided_at.to_owned(), format!("decided at revision {revision}"));
         }
     }
@@ -71,49 +77,84 @@ impl<'a> Script<'a> {
             &json!({"home_region": "eu-central-1", "operating_regions": ["us-west-2"], "name": "main"}),
         );
         let private = ipam["private_default_scope"].clone();
-        let second = self.accept(ADMIN, "CreateScope", &json!({"ipam": ipam["ipam"], "name": "acquired"}))["scope"].clone();
+        let second =
+            self.accept(ADMIN, "CreateScope", &json!({"ipam": ipam["ipam"], "name": "acquired"}))["scope"].clone();
         let pool = |name: &str, more: Value| {
             let mut payload = json!({"name": name});
             payload.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
             payload
         };
-        let top = self.accept(ADMIN, "CreatePool", &pool("global", json!({"scope": private, "address_family": "ipv4"})))["pool"].clone();
+        let top = self.accept(
+            ADMIN,
+            "CreatePool",
+            &pool("global", json!({"scope": private, "address_family": "ipv4"})),
+        )["pool"]
+            .clone();
         self.accept(ADMIN, "ProvisionPoolCidr", &json!({"pool": top, "cidr": "10.0.0.0/8"}));
         let mut leaves = BTreeMap::new();
         for (region, short) in [("eu-central-1", "eu"), ("us-west-2", "us")] {
-            let regional = self.accept(ADMIN, "CreatePool", &pool(short, json!({"source_pool": top, "locale": region})))["pool"].clone();
+            let regional =
+                self.accept(ADMIN, "CreatePool", &pool(short, json!({"source_pool": top, "locale": region})))["pool"]
+                    .clone();
             self.accept(ADMIN, "ProvisionPoolCidr", &json!({"pool": regional, "netmask_length": 12}));
             for environment in ["dev", "prod"] {
-                let leaf = self.accept(ADMIN, "CreatePool", &pool(environment, json!({"source_pool": regional})))["pool"].clone();
+                let leaf = self.accept(
+                    ADMIN,
+                    "CreatePool",
+                    &pool(environment, json!({"source_pool": regional, "locale": region})),
+                )["pool"]
+                    .clone();
                 self.accept(ADMIN, "ProvisionPoolCidr", &json!({"pool": leaf, "netmask_length": 16}));
                 leaves.insert(format!("{short}/{environment}"), leaf);
             }
         }
         let prod = leaves["eu/prod"].clone();
         let vpc = |id: &str| json!({"kind": "vpc", "id": id, "region": "eu-central-1", "account": MEMBER});
-        let shop = self.accept(ADMIN, "AllocateCidr", &json!({"pool": prod, "netmask_length": 24, "resource": vpc("vpc-shop")}));
-        let office = self.accept(ADMIN, "AllocateCidr", &json!({"pool": prod, "netmask_length": 26, "description": "the office"}));
+        let shop = self.accept(
+            ADMIN,
+            "AllocateCidr",
+            &json!({"pool": prod, "netmask_length": 24, "resource": vpc("vpc-shop")}),
+        );
+        let office = self.accept(
+            ADMIN,
+            "AllocateCidr",
+            &json!({"pool": prod, "netmask_length": 26, "description": "the office"}),
+        );
         self.send(ADMIN, "AllocateCidr", &json!({"pool": prod, "netmask_length": 8}));
         self.send(MEMBER, "AllocateCidr", &json!({"pool": prod, "netmask_length": 28}));
         // The same block in another scope: intended, and no overlap.
-        let twin = self.accept(ADMIN, "CreatePool", &pool("acquired", json!({"scope": second, "address_family": "ipv4"})))["pool"].clone();
+        let twin = self.accept(
+            ADMIN,
+            "CreatePool",
+            &pool("acquired", json!({"scope": second, "address_family": "ipv4"})),
+        )["pool"]
+            .clone();
         self.accept(ADMIN, "ProvisionPoolCidr", &json!({"pool": twin, "cidr": "10.0.0.0/8"}));
-        self.accept(ADMIN, "AllocateCidr", &json!({"pool": twin, "cidr": shop["cidr"], "description": "the acquired company's"}));
+        self.accept(
+            ADMIN,
+            "AllocateCidr",
+            &json!({"pool": twin, "cidr": shop["cidr"], "description": "the acquired company's"}),
+        );
         // Two networks on one block in one scope: nobody intended that.
         for (id, cidr) in [("vpc-shop", &shop["cidr"]), ("vpc-rogue", &office["cidr"])] {
-            self.accept(MEMBER, "ObserveResource", &json!({
-                "kind": "vpc", "id": id, "observed_at": "2023-05-01T12:00:00Z", "cidrs": [{"cidr": cidr}],
-                "attributes": {"account": MEMBER, "region": "eu-central-1", "name": id},
-            }));
+            self.accept(
+                MEMBER,
+                "ObserveResource",
+                &json!({
+                    "kind": "vpc", "id": id, "observed_at": "2023-05-01T12:00:00Z", "cidrs": [{"cidr": cidr}],
+                    "attributes": {"account": MEMBER, "region": "eu-central-1", "name": id},
+                }),
+            );
         }
         BTreeMap::from([("private", private), ("prod", prod), ("shop", shop), ("office", office), ("top", top)])
     }
 
-    /// The real change history.
-    pub fn import(&mut self) {
+    /// The first rows of the real change history. Gives the number of those that the ledger knew before.
+    pub fn import(&mut self, rows_max: usize) -> usize {
+        let mut repeated = 0;
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/aws-ranges-2017-2022.csv.gz");
         let file = flate2::read::GzDecoder::new(File::open(path).expect("the file is part of the project"));
-        let rows: Vec<_> = rows::read(file).collect::<Result<_, _>>().expect("good rows");
+        let rows: Vec<_> = rows::read(file).take(rows_max).collect::<Result<_, _>>().expect("good rows");
         for rows in rows.chunks(IMPORT_BATCH_ROWS) {
             let batch: Vec<_> = rows
                 .iter()
@@ -127,8 +168,19 @@ impl<'a> Script<'a> {
             let answers = self.server.send_batch(ORGANIZATION, &json!(batch));
             for answer in answers.as_array().expect("a list of answers") {
                 assert_eq!(answer["status"], 200, "{answer}");
+                repeated += usize::from(answer["repeated"] == true);
                 self.remember(&answer["outcome"]);
             }
+        }
+        repeated
+    }
+
+    /// Waits until the views hold all that this script was told.
+    pub fn await_views(&self) {
+        let path = format!("/v1/organizations/{ORGANIZATION}?at_least={}&wait_seconds=30", self.revision);
+        let until = Instant::now() + VIEWS_WITHIN;
+        while self.server.try_get(&path).is_none_or(|(status, _)| status != 200) {
+            assert!(Instant::now() < until, "the views do not reach revision {}", self.revision);
         }
     }
 
@@ -147,7 +199,11 @@ impl<'a> Script<'a> {
                 }
             }
             Value::Array(items) => items.iter_mut().for_each(|item| self.settle(item)),
-            Value::Object(members) => members.values_mut().for_each(|member| self.settle(member)),
+            Value::Object(members) => {
+                // The hash of the outcome before, which holds the time of its decision.
+                members.remove("previous");
+                members.values_mut().for_each(|member| self.settle(member));
+            }
             _ => {}
         }
     }

@@ -44,7 +44,7 @@ pub enum NodeError {
     Read(#[from] crate::log::ReadError),
     #[error(transparent)]
     Views(#[from] ProjectorError),
-    #[error("{path} cannot be made: {error}")]
+    #[error("{path} cannot be made ({error}): choose another directory, or put out of the way what is in its place")]
     Directory { path: PathBuf, error: std::io::Error },
     #[error("a thread cannot be started: {0}")]
     Thread(std::io::Error),

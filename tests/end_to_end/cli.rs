@@ -1,0 +1,117 @@
+//! The command line as people and scripts use it: against a server, and on a data directory without one.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::process::{Ended, ipam};
+use crate::server::Server;
+
+const ACCEPTED: i32 = 0;
+const REJECTED: i32 = 1;
+const USAGE: i32 = 2;
+const UNREACHABLE: i32 = 4;
+const ORGANIZATION: &str = "o-example";
+const MANAGEMENT: &str = "111111111111";
+const ADMIN: &str = "222222222222";
+
+/// Runs lines of a shell, without quotes, with further flags at their end.
+struct Shell<'a> {
+    home: &'a Path,
+    flags: Vec<String>,
+}
+
+impl Shell<'_> {
+    fn run(&self, line: &str) -> Ended {
+        let words = line.split_whitespace().chain(self.flags.iter().map(String::as_str));
+        ipam(self.home, &words.collect::<Vec<_>>())
+    }
+
+    /// A line that must be accepted; gives its result.
+    #[track_caller]
+    fn ok(&self, line: &str) -> String {
+        let ended = self.run(line);
+        assert_eq!(ended.code, ACCEPTED, "{line}: {ended:#?}");
+        ended.result().to_owned()
+    }
+}
+
+#[test]
+fn a_ledger_on_a_server() {
+    let home = tempfile::tempdir().expect("a directory");
+    let server = Server::start(&home.path().join("data"), &[]);
+    works(home.path(), vec!["--url".to_owned(), server.url.clone()]);
+}
+
+#[test]
+fn a_ledger_without_a_server() {
+    let home = tempfile::tempdir().expect("a directory");
+    let data = home.path().join("data").to_string_lossy().into_owned();
+    works(home.path(), vec!["--data".to_owned(), data]);
+}
+
+fn works(home: &Path, flags: Vec<String>) {
+    let shell = Shell { home, flags };
+    shell.run("allocate /24 --from eu/prod").says(USAGE, &["which organisation?", "ipam use"]);
+    shell.ok(&format!("org create {ORGANIZATION} --management {MANAGEMENT}"));
+    ipam(home, &["use", ORGANIZATION, "--as", MANAGEMENT]).says(ACCEPTED, &["remembered in"]);
+    // The account of the command and the account that asks are two things.
+    shell.ok(&format!("org add-account {ADMIN} --name network"));
+    shell.ok(&format!("org delegate-admin {ADMIN}"));
+    shell.run(&format!("org add-account {ADMIN}")).says(REJECTED, &["rejected:", "AccountExists", "rule:"]);
+    ipam(home, &["use", ORGANIZATION, "--as", ADMIN]).says(ACCEPTED, &[]);
+    shell.ok("instance create --home eu-central-1 --region us-west-2");
+
+    let eu = shell.ok("pool create eu --scope private --locale eu-central-1 -q");
+    assert!(eu.starts_with("ipam-pool-") && eu.lines().count() == 1, "{eu}");
+    assert_eq!(shell.ok("pool provision eu 10.0.0.0/8 -q"), "10.0.0.0/8");
+    shell.ok("pool create us --scope private --locale us-west-2");
+    shell.ok(&format!("pool create prod --from {eu} --locale eu-central-1"));
+    shell.ok("pool create prod --from us --locale us-west-2");
+    assert_eq!(shell.ok("pool provision eu/prod /16 -q"), "10.0.0.0/16");
+    shell.run("allocate /24 --from prod").says(USAGE, &["eu/prod", "us/prod"]);
+    shell.run("allocate /24 --from nowhere").says(USAGE, &["nowhere"]);
+
+    // A result that scripts work on; the same command again is the same command.
+    let id = "0197a0de-0000-7000-8000-000000000007";
+    let first = shell.ok(&format!("allocate /24 --from eu/prod --for vpc-0a1b2c -q --command-id {id}"));
+    assert_eq!(first, "10.0.0.0/24");
+    let again = shell.run(&format!("allocate /24 --from eu/prod --for vpc-0a1b2c --command-id {id}"));
+    again.says(ACCEPTED, &["decided before"]);
+    assert!(again.out.contains("10.0.0.0/24"), "{again:#?}");
+    shell
+        .run(&format!("allocate /25 --from eu/prod --command-id {id}"))
+        .says(REJECTED, &["IdempotentParameterMismatch"]);
+    assert_eq!(shell.ok("allocate --from eu/prod /24 -q"), "10.0.1.0/24", "the repetition took nothing");
+
+    let json: Value = serde_json::from_str(&shell.ok("allocate /24 --from eu/prod --output json")).expect("JSON alone");
+    assert_eq!(json["decision"]["accepted"][0]["data"]["cidr"], "10.0.2.0/24");
+    let refused = shell.run("allocate /8 --from eu/prod --output json");
+    assert_eq!(refused.code, REJECTED, "{refused:#?}");
+    let json: Value = serde_json::from_str(&refused.out).expect("JSON alone");
+    assert_eq!(json["code"], "PoolExhausted");
+    shell.run("allocate 10.0.0.1/24 --from eu/prod").says(USAGE, &["10.0.0.0/24"]);
+
+    let list: Value = serde_json::from_str(&shell.ok("allocation list eu/prod --output json")).expect("JSON alone");
+    assert_eq!(list["items"].as_array().map(Vec::len), Some(3));
+    assert!(shell.ok("who 10.0.0.77").contains("vpc-0a1b2c"));
+    shell.ok("release 10.0.0.0/24 --reason moved");
+    assert!(shell.ok("history 10.0.0.77").contains("vpc-0a1b2c"), "released, not forgotten");
+    shell.run("release 10.0.0.0/24").says(USAGE, &["10.0.0.0/24"]);
+    shell.run("pool show ipam-pool-0123456789abcdef0").says(USAGE, &["PoolNotFound"]);
+}
+
+#[test]
+fn a_ledger_that_is_not_there() {
+    let home = tempfile::tempdir().expect("a directory");
+    let port =
+        std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port();
+    let shell = Shell { home: home.path(), flags: vec!["--url".to_owned(), format!("http://127.0.0.1:{port}")] };
+    shell.run("who 10.0.0.1 --org o-example").says(UNREACHABLE, &["cannot ask the ledger"]);
+    let line = "org add-account 222222222222 --org o-example --as 111111111111";
+    shell.run(line).says(UNREACHABLE, &["cannot ask the ledger"]);
+    let nowhere = home.path().join("nowhere").to_string_lossy().into_owned();
+    let shell = Shell { home: home.path(), flags: vec!["--data".to_owned(), nowhere] };
+    shell.run("who 10.0.0.1 --org o-example").says(UNREACHABLE, &["ipam serve"]);
+    shell.run("who 10.0.0.256").says(USAGE, &["10.0.0.256"]);
+}

@@ -1,0 +1,19 @@
+//! The real program, end to end: servers, brokers, files, signals. One binary, so that it is linked once.
+
+#![allow(clippy::indexing_slicing, reason = "what is not there fails the test")]
+
+mod cli;
+mod embedded;
+#[allow(dead_code, reason = "other tests kill brokers")]
+#[path = "../support/kafka.rs"]
+mod kafka;
+mod process;
+mod python;
+mod same_answers;
+#[path = "../support/server.rs"]
+mod server;
+mod takeover;
+mod trouble;
+mod trouble_http;
+#[path = "../support/walkthrough.rs"]
+mod walkthrough;
