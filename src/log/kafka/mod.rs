@@ -103,7 +103,8 @@ impl KafkaConfig {
     }
 
     /// A consumer of explicit offsets: it joins no group and commits nothing. `group.id` must be there to poll.
-    fn consumer(&self) -> ClientConfig {
+    #[must_use]
+    pub fn consumer(&self) -> ClientConfig {
         let mut config = self.client();
         config
             .set("group.id", format!("{}.readers", self.prefix))
@@ -119,7 +120,8 @@ impl KafkaConfig {
     }
 
     /// An idempotent producer whose deliveries are soon known to have failed.
-    fn producer(&self) -> ClientConfig {
+    #[must_use]
+    pub fn producer(&self) -> ClientConfig {
         let message_timeout = self.session_timeout / 3;
         let mut config = self.client();
         config
