@@ -26,6 +26,7 @@ use ipam_ledger::views::projector::Projector;
 use ipam_ledger::views::table::Rows as _;
 use ipam_ledger::views::when::When;
 
+/// Blocks, with five records each; another number may be given as an argument.
 const BLOCKS: usize = 200_000;
 /// Questions per round.
 const MEASURED: usize = 20_000;
@@ -35,9 +36,10 @@ const ROUNDS: usize = 5;
 const ROWS_MAX: usize = 10;
 
 fn main() {
+    let blocks = std::env::args().find_map(|argument| argument.parse().ok()).unwrap_or(BLOCKS);
     let folder = tempfile::tempdir().expect("a folder");
     let start = Instant::now();
-    let outcomes = history::write(&folder.path().join("log"), BLOCKS);
+    let outcomes = history::write(&folder.path().join("log"), blocks);
     println!("{outcomes} outcomes decided and written in {:.1?}", start.elapsed());
     let log: Arc<dyn Log> = Arc::new(EmbeddedLog::open(&folder.path().join("log"), 1).expect("a log"));
     let start = Instant::now();
@@ -53,7 +55,7 @@ fn main() {
     let mut rows = 0;
     for round in 0..=ROUNDS {
         let gets = gets(&views, &keys, &mut random);
-        let (lineages, found) = lineages(&views, &mut random);
+        let (lineages, found) = lineages(&views, blocks, &mut random);
         // The first round warms the caches, for both.
         if round > 0 {
             rows = found;
@@ -61,7 +63,7 @@ fn main() {
             lineage_best = better(lineage_best, lineages);
         }
     }
-    println!("{} rows in {MEASURED} answers", rows);
+    println!("{rows} rows in {MEASURED} answers");
     let [get_p50, get_p99] = get_best;
     let [lineage_p50, lineage_p99] = lineage_best;
     println!("get: p50 {get_p50:.1?}, p99 {get_p99:.1?}; lineage: p50 {lineage_p50:.1?}, p99 {lineage_p99:.1?}");
@@ -115,11 +117,11 @@ fn gets(views: &Views, keys: &[Vec<u8>], random: &mut Random) -> [Duration; 2] {
     percentiles((0..MEASURED).map(one).collect())
 }
 
-fn lineages(views: &Views, random: &mut Random) -> ([Duration; 2], usize) {
+fn lineages(views: &Views, blocks: usize, random: &mut Random) -> ([Duration; 2], usize) {
     let organization = history::organization();
     let mut rows = 0;
     let one = |_| {
-        let block = history::block(random.below(BLOCKS));
+        let block = history::block(random.below(blocks));
         let host = u32::try_from(random.below(1 << (32 - history::LENGTH))).expect("small");
         let IpAddr::V4(first) = block.network() else { panic!("an IPv4 block") };
         let address = Cidr::of_address(IpAddr::V4((u32::from(first) + host).into()));
