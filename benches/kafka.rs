@@ -41,7 +41,7 @@ const PER_TRANSACTION: usize = 100;
 /// The best of so many, for all alike: the machine is shared.
 const ROUNDS: usize = 3;
 /// Nothing takes longer than this.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 const POLL: Duration = Duration::from_millis(1);
 
 fn main() {
@@ -66,7 +66,7 @@ fn main() {
 fn config() -> KafkaConfig {
     let mut config = broker::config();
     // Machines under load stand still now and then; no delivery is to fail for that.
-    config.session_timeout = Duration::from_secs(60);
+    config.session_timeout = Duration::from_mins(1);
     create_topics(&config, 1, None).expect("the topics");
     config
 }

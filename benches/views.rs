@@ -113,7 +113,9 @@ fn write(path: &Path, views: &[ViewRows], batches: usize) -> Duration {
         let family = db.cf_handle(name).expect("the family is there");
         for rows in rows.chunks(rows.len().div_ceil(batches).max(1)) {
             let mut batch = WriteBatch::default();
-            rows.iter().for_each(|(key, value)| batch.put_cf(family, key, value));
+            for (key, value) in rows {
+                batch.put_cf(family, key, value);
+            }
             db.write_opt(batch, &without_log).expect("a write");
         }
     }
