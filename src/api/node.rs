@@ -10,6 +10,11 @@ use super::asked::Asked;
 use super::problem::Problem;
 use super::route::Answering;
 use super::{Api, metrics};
+use crate::log::admission::Admission;
+use crate::log::record::Partition;
+use crate::views::ledger::LEDGER;
+use crate::views::position::Position;
+use crate::views::when::QueryError;
 
 /// The state of the node.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -35,6 +40,24 @@ pub fn ready(api: Api, _: Asked, _: Body) -> Answering {
             Ok(()) => super::route::json(&status("ready")),
             Err(why) => Err(Problem::try_later("NotReady", why, 1)),
         }
+    })
+}
+
+/// A partition as this node's views have folded it (design D12).
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct PartitionStatus {
+    pub partition: Partition,
+    /// The fold of the admission rule up to and without the record at `admission.next`.
+    pub admission: Admission,
+}
+
+/// `GET /v1/partitions`
+pub fn partitions(api: Api, _: Asked, _: Body) -> Answering {
+    Box::pin(async move {
+        let positions = api.views().positions(LEDGER).map_err(QueryError::Store)?;
+        let status =
+            |(partition, position): (Partition, Position)| PartitionStatus { partition, admission: position.admission };
+        super::route::json(&positions.into_iter().map(status).collect::<Vec<_>>())
     })
 }
 

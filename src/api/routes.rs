@@ -3,7 +3,7 @@
 use super::asked::Asked;
 use super::commands::{self, Accepted, BatchAnswer};
 use super::envelope::CommandRequest;
-use super::node::{self, Status};
+use super::node::{self, PartitionStatus, Status};
 use super::parameters::{
     ADDRESS, AFTER, ALLOCATION, AS_OF, AT, AT_LEAST, CIDR, COMMAND, FROM, FROM_REVISION, IPAM, KIND, LAST_EVENT_ID,
     LIMIT, NETMASK_LENGTH, OF_IPAM, ORGANIZATION, OUTCOME_WAIT_SECONDS, POOL, PREFER, REGION, RESOURCE, SCOPE,
@@ -222,6 +222,18 @@ fn nodes() -> Vec<Route> {
             answers: answer("It can.", Content::json::<Status>()),
             problems: vec![503],
             ..call(Verb::Get, "/readyz", "ready", "Whether the node can answer queries.", &[], node::ready)
+        },
+        Route {
+            answers: answer("By partition.", Content::json::<Vec<PartitionStatus>>()),
+            ..call(
+                Verb::Get,
+                "/v1/partitions",
+                "listPartitions",
+                "How far the views are in each partition, and the admission state there: where a consumer of the events \
+                 may begin instead of at the start.",
+                &[],
+                node::partitions,
+            )
         },
         Route {
             answers: answer("Prometheus' text format.", Content::text(metrics::OPEN_METRICS)),

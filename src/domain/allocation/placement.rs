@@ -180,7 +180,7 @@ pub(super) fn nobody_else_observed(
         name.kind, name.id
     );
     let named = others().take(BLOCKERS_NAMED_MAX).map(|(_, name)| format!("{} {}", name.kind, name.id));
-    let query = format!("/v1/organizations/{}/lineage?cidr={cidr}", ask.state.id);
+    let query = format!("/v1/organizations/{}/history?cidr={cidr}", ask.state.id);
     Err(Rejection::new(Code::CidrInUse, "INV-A9", message)
         .value("cidr", cidr)
         .value("observed", seen)

@@ -106,7 +106,7 @@ fn can_leave_region(ask: &Ask<'_>, ipam: &Ipam, region: &Region) -> Result<(), R
     Err(Rejection::new(Code::DependencyViolation, "a region stays while pools have it as locale (D19)", message)
         .value("region", region)
         .value("ipam", ipam.id)
-        .blocked_by(pools, total, format!("/v1/organizations/{}/pools?locale={region}", ask.state.id))
+        .blocked_by(pools, total, format!("/v1/organizations/{}/pools", ask.state.id))
         .try_instead("DeletePool", "for each of them"))
 }
 
@@ -131,7 +131,7 @@ pub(in crate::domain) fn delete(ask: &Ask<'_>, body: &command::DeleteIpam) -> De
     let message = format!("{total} pool(s) and scope(s) are still in {}.", ipam.id);
     Err(Rejection::new(Code::DependencyViolation, "an IPAM is empty when it is deleted", message)
         .value("ipam", ipam.id)
-        .blocked_by(blockers, total, format!("/v1/organizations/{}/pools?ipam={}", ask.state.id, ipam.id))
+        .blocked_by(blockers, total, format!("/v1/organizations/{}/pools", ask.state.id))
         .try_instead("cascade", "true, when no pool is in the public scope"))
 }
 
