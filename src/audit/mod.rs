@@ -10,3 +10,6 @@ mod invariants;
 mod verify;
 
 pub use verify::{Finding, Report, verify};
+
+#[cfg(test)]
+mod tests;

@@ -122,7 +122,10 @@ enum Command {
         keys: Vec<String>,
     },
     /// The outcome of a command
-    Outcome { command_id: CommandId },
+    Outcome {
+        #[arg(id = "outcome-of", value_name = "COMMAND_ID")]
+        command_id: CommandId,
+    },
     /// Send a command as JSON, from a file or from stdin
     #[command(after_help = "Example:
   echo '{\"principal\": {\"account\": \"222222222222\"}, \"type\": \"RevokeAdmin\", \"payload\": {\"account\": \"222222222222\"}}' \\
