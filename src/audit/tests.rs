@@ -2,7 +2,7 @@
 
 use super::verify;
 use crate::domain::command::{
-    AllocateCidr, CreateIpam, CreatePool, DeletePool, ProvisionPoolCidr, ReleaseAllocation, SetQuota,
+    AllocateCidr, CreateIpam, CreatePool, DeletePool, ProvisionPoolCidr, ReleaseAllocation, SetQuota, Tags,
 };
 use crate::domain::event::Event;
 use crate::domain::id::{AllocationId, PoolId, ScopeId};
@@ -20,7 +20,7 @@ fn history() -> Vec<Outcome> {
         operating_regions: Vec::new(),
         description: None,
         name: None,
-        tags: Default::default(),
+        tags: Tags::new(),
     };
     let scope = match ledger.decide(MANAGEMENT, MANAGEMENT, ipam).events() {
         [Event::IpamCreated(created)] => created.private_default_scope,
@@ -64,7 +64,7 @@ fn allocate(ledger: &mut Ledger, pool: PoolId, length: u8) -> AllocationId {
         allowed_cidrs: Vec::new(),
         disallowed_cidrs: Vec::new(),
         description: None,
-        tags: Default::default(),
+        tags: Tags::new(),
         resource: None,
     };
     match ledger.decide(MANAGEMENT, MANAGEMENT, allocate).events() {
