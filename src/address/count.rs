@@ -89,6 +89,14 @@ impl From<u128> for AddressCount {
     }
 }
 
+impl TryFrom<AddressCount> for u128 {
+    /// 2^128 itself, which has one bit more.
+    type Error = AddressCount;
+    fn try_from(count: AddressCount) -> Result<Self, AddressCount> {
+        if count.whole { Err(count) } else { Ok(count.rest) }
+    }
+}
+
 /// # Panics
 /// When the sum exceeds 2^128, which disjoint blocks of one family cannot.
 impl Add for AddressCount {

@@ -175,10 +175,12 @@ pub fn changes(ask: &Changes, session: &Session) -> Result<(), Failure> {
                 ],
             );
         }
-        listing.note(format!(
-            "{} appeared, {} vanished, {} did both",
-            answer.appeared_count, answer.vanished_count, answer.both_count
-        ));
+        if let Some(counts) = answer.counts {
+            listing.note(format!(
+                "{} appeared, {} vanished, {} did both",
+                counts.appeared_count, counts.vanished_count, counts.both_count
+            ));
+        }
         super::stands(listing, answer.head, answer.next.as_deref())
     })
 }

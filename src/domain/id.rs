@@ -64,15 +64,15 @@ pub(crate) use serde_as_text;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AccountId(u64);
 
-const ACCOUNT_DIGITS: usize = 12;
+const ACCOUNT_DIGITS: u32 = 12;
 
 impl AccountId {
-    /// The account whose digits make this number, as [`AccountId::number`] gave it.
-    pub(super) const fn from_number(number: u64) -> Self {
-        Self(number)
+    /// The account whose digits make this number; `None` when it has more than twelve.
+    pub(crate) fn from_number(number: u64) -> Option<Self> {
+        (number < 10_u64.pow(ACCOUNT_DIGITS)).then_some(Self(number))
     }
 
-    pub(super) const fn number(self) -> u64 {
+    pub(crate) const fn number(self) -> u64 {
         self.0
     }
 }
@@ -87,7 +87,7 @@ impl FromStr for AccountId {
     type Err = IdError;
     fn from_str(text: &str) -> Result<Self, IdError> {
         let error = || IdError::new(text, "an account id: twelve digits");
-        if text.len() != ACCOUNT_DIGITS || !text.bytes().all(|b| b.is_ascii_digit()) {
+        if text.len() != ACCOUNT_DIGITS as usize || !text.bytes().all(|b| b.is_ascii_digit()) {
             return Err(error());
         }
         text.parse().map(Self).map_err(|_| error())
@@ -219,10 +219,9 @@ macro_rules! object_id {
                 self.0
             }
 
-            /// The id whose bits these are, as `bits` gave them.
-            #[allow(dead_code, reason = "not every kind of id is packed")]
-            pub(super) const fn from_bits(bits: u128) -> Self {
-                Self(bits)
+            /// The id whose bits these are; `None` when they need more digits than an id has.
+            pub(crate) fn from_bits(bits: u128) -> Option<Self> {
+                (bits.leading_zeros() >= 128 - 4 * $digits).then_some(Self(bits))
             }
         }
 

@@ -6,6 +6,7 @@
 pub mod allocation;
 mod apply;
 pub mod authority;
+pub(crate) mod bytes;
 pub mod change;
 pub mod check;
 pub mod command;

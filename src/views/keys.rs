@@ -144,6 +144,19 @@ pub fn organization_end(key: &[u8]) -> Option<usize> {
     key.iter().skip(1).position(|byte| *byte == 0).map(|length| 1 + length + 2).filter(|end| *end <= key.len())
 }
 
+/// Where the text that begins at `start` ends in a key: behind its terminator.
+#[must_use]
+pub fn text_end(key: &[u8], start: usize) -> Option<usize> {
+    let mut at = start;
+    loop {
+        at += key.get(at..)?.iter().position(|byte| *byte == 0)?;
+        match key.get(at + 1)? {
+            0xff => at += 2,
+            _ => return Some(at + 2),
+        }
+    }
+}
+
 /// An instant as a number that sorts like it.
 fn ordered(instant: Timestamp) -> u64 {
     instant.micros().cast_unsigned() ^ (1 << 63)
@@ -276,6 +289,15 @@ mod tests {
         assert_eq!(reader.revision_descending(), Some(Revision(4)));
         assert_eq!(reader.bits(), Some(5));
         assert!(reader.byte().is_none() && reader.rest().is_empty());
+    }
+
+    #[test]
+    fn a_text_ends_behind_its_terminator() {
+        let key = Key::new(9).text("a\0b").text("").byte(7).into_bytes();
+        let end = text_end(&key, 1).expect("it ends");
+        assert_eq!(key.get(end..), Some([0, 0, 7].as_slice()));
+        assert_eq!(text_end(&key, end), Some(end + 2));
+        assert_eq!(text_end(&key, end + 2), None);
     }
 
     #[test]

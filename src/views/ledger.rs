@@ -14,7 +14,7 @@ use super::view::{Admitted, Prefix, Prefixes, View};
 use crate::domain::apply_outcome;
 
 /// The name of the column family. The number is the version of the rows.
-pub const LEDGER: &str = "ledger-1";
+pub const LEDGER: &str = "ledger-2";
 
 #[derive(Debug)]
 pub(super) struct LedgerView {

@@ -18,6 +18,7 @@ pub mod progress;
 pub mod projector;
 pub mod state;
 pub mod store;
+mod stored;
 pub mod table;
 #[cfg(test)]
 pub(crate) mod testing;

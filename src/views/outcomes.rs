@@ -5,10 +5,11 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::keys::{Key, KeyReader};
 use super::kinds;
+use super::stored::{self, stored_struct};
 use super::table::{Rows, Table, TableError};
 use super::view::Admitted;
 use crate::domain::digest::Digest;
@@ -18,13 +19,15 @@ use crate::domain::time::Timestamp;
 use crate::log::record::{Offset, Partition};
 
 /// Where an organisation's history ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
     pub partition: Partition,
     pub moment: Moment,
     /// The SHA-256 of the value of the last outcome.
     pub chain: Digest,
 }
+
+stored_struct!(Head { partition, moment, chain });
 
 /// An outcome as it stands in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,7 +62,7 @@ pub(super) fn fold(table: &mut dyn Table, admitted: &Admitted<'_>) -> Result<(),
         let clock = Key::of(kinds::CLOCK, &outcome.organization).instant_descending(moment.decided_at);
         table.put(clock.into_bytes(), moment.revision.0.to_be_bytes().to_vec());
         let head = Head { partition: admitted.partition, moment, chain: Digest::of(admitted.value) };
-        table.put(head_key(&outcome.organization), json(&head));
+        table.put(head_key(&outcome.organization), stored::to_bytes(&head));
     }
     let newest = Key::new(kinds::NEWEST_COMMAND).raw(&admitted.partition.0.to_be_bytes()).into_bytes();
     let id = outcome.command_id;
@@ -78,7 +81,7 @@ pub(super) fn newest_command(rows: &dyn Rows, partition: Partition) -> Result<Op
 
 /// Where the history of an organisation ends; `None` when it has none.
 pub(super) fn head(rows: &dyn Rows, organization: &OrganizationId) -> Result<Option<Head>, TableError> {
-    rows.get(&head_key(organization))?.map(|row| from_json(&row)).transpose()
+    rows.get(&head_key(organization))?.map(|row| stored::from_bytes(&row)).transpose()
 }
 
 /// All organisations, in order of their ids.
@@ -87,7 +90,7 @@ pub(super) fn heads(rows: &dyn Rows) -> Result<Vec<(OrganizationId, Head)>, Tabl
     let mut heads = Vec::new();
     each(rows, prefix.bytes(), &prefix.end(), |key, value| {
         let id = KeyReader::new(key).and_then(|mut key| key.text()).and_then(|text| text.parse().ok());
-        heads.push((id.ok_or_else(|| damaged("an organisation's head"))?, from_json(value)?));
+        heads.push((id.ok_or_else(|| damaged("an organisation's head"))?, stored::from_bytes(value)?));
         Ok(ControlFlow::Continue(()))
     })?;
     Ok(heads)
@@ -164,7 +167,7 @@ pub(super) fn from_revision(
     each(rows, &outcome_key(organization, from), &end, |key, row| {
         let revision = key.last_chunk::<8>().map(|bytes| Revision(u64::from_be_bytes(*bytes)));
         let (place, value) = Place::read(row)?;
-        let WithDigest { digest } = from_json(value)?;
+        let WithDigest { digest } = serde_json::from_slice(value).map_err(|_| damaged("an outcome"))?;
         outcomes.push(place.outcome(revision, digest, value));
         Ok(if outcomes.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
     })?;
@@ -236,14 +239,6 @@ pub(super) fn each(
         })
     })?;
     failed.map_or(Ok(()), Err)
-}
-
-pub(super) fn json<T: Serialize>(value: &T) -> Vec<u8> {
-    serde_json::to_vec(value).expect("rows hold nothing that JSON cannot")
-}
-
-pub(super) fn from_json<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, TableError> {
-    serde_json::from_slice(bytes).map_err(|error| TableError(format!("a row cannot be read: {error}")))
 }
 
 pub(super) fn damaged(what: &str) -> TableError {

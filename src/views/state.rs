@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::keys::Key;
 use super::kinds;
-use super::outcomes::{from_json, json};
+use super::stored;
 use super::table::{Rows, Table, TableError};
 use crate::domain::digest::Digest;
 use crate::domain::id::{CommandId, OrganizationId};
@@ -99,7 +99,7 @@ impl Dirty {
             })?;
             for (key, row) in rows {
                 match row {
-                    Some(row) => table.put(key, json(&row)),
+                    Some(row) => table.put(key, stored::to_bytes(&row)),
                     None => table.delete(key),
                 }
             }
@@ -113,7 +113,7 @@ pub(super) fn load(rows: &dyn Rows, organization: &OrganizationId) -> Result<Vec
     let prefix = Key::of(kinds::STATE, organization);
     let mut loaded = Vec::new();
     let mut failed = None;
-    rows.scan(prefix.bytes(), &prefix.end(), &mut |_, value| match from_json(value) {
+    rows.scan(prefix.bytes(), &prefix.end(), &mut |_, value| match stored::from_bytes(value) {
         Ok(row) => {
             loaded.push(row);
             ControlFlow::Continue(())

@@ -3,6 +3,10 @@
 //! Rows and position of a view go into its family in one batch, so after a crash a family is at some
 //! earlier position with exactly the rows of that position. Nothing here knows what the rows mean.
 
+#[cfg(test)]
+mod tests;
+
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
@@ -11,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rocksdb::{
-    BlockBasedOptions, BoundColumnFamily, Cache, ColumnFamilyDescriptor, DBCompressionType, DBWithThreadMode,
+    BlockBasedOptions, BoundColumnFamily, Cache, ColumnFamilyDescriptor, DBCompressionType, DBRawIteratorWithThreadMode, DBWithThreadMode,
     FlushOptions, MultiThreaded, Options, ReadOptions, SliceTransform, SnapshotWithThreadMode, WriteBatch,
     WriteOptions,
 };
@@ -232,7 +236,8 @@ impl Snapshot<'_> {
     /// When there is no such view.
     pub fn rows(&self, family: &str) -> Result<FamilyRows<'_>, TableError> {
         let prefixes = self.store.families.iter().find(|own| own.name == family).and_then(|own| own.prefixes);
-        Ok(FamilyRows { snapshot: &self.inner, family: self.store.family(family)?, prefixes })
+        let family = self.store.family(family)?;
+        Ok(FamilyRows { snapshot: &self.inner, family, prefixes, within_prefix: RefCell::default(), anywhere: RefCell::default() })
     }
 }
 
@@ -247,6 +252,26 @@ pub struct FamilyRows<'a> {
     snapshot: &'a SnapshotWithThreadMode<'a, Db>,
     family: Arc<BoundColumnFamily<'a>>,
     prefixes: Option<Prefixes>,
+    within_prefix: Idle<'a>,
+    anywhere: Idle<'a>,
+}
+
+/// Iterators that no scan is using: making one costs more than a seek.
+type Idle<'a> = RefCell<Vec<DBRawIteratorWithThreadMode<'a, Db>>>;
+
+impl<'a> FamilyRows<'a> {
+    /// Whether every key of the range has the prefix of the first: then filters may say "nothing here".
+    fn is_within_prefix(&self, from: &[u8], to: &[u8]) -> bool {
+        let length = self.prefixes.and_then(|prefixes| (prefixes.length)(from));
+        length.and_then(|length| from.get(..length)).is_some_and(|prefix| to <= super::keys::after(prefix).as_slice())
+    }
+
+    fn iterator(&self, within_prefix: bool) -> DBRawIteratorWithThreadMode<'a, Db> {
+        let mut options = ReadOptions::default();
+        options.set_prefix_same_as_start(within_prefix);
+        options.set_total_order_seek(!within_prefix);
+        self.snapshot.raw_iterator_cf_opt(&self.family, options)
+    }
 }
 
 impl Rows for FamilyRows<'_> {
@@ -258,23 +283,21 @@ impl Rows for FamilyRows<'_> {
         if from >= to {
             return Ok(());
         }
-        let mut options = ReadOptions::default();
-        options.set_iterate_upper_bound(to);
-        // The filter may say "nothing here" only when every key of the range has the prefix of the first.
-        let shared = self.prefixes.and_then(|prefixes| (prefixes.length)(from)).and_then(|length| from.get(..length));
-        match shared {
-            Some(prefix) if to <= super::keys::after(prefix).as_slice() => options.set_prefix_same_as_start(true),
-            _ => options.set_total_order_seek(true),
-        }
-        let mut rows = self.snapshot.raw_iterator_cf_opt(&self.family, options);
+        let within_prefix = self.is_within_prefix(from, to);
+        let idle = if within_prefix { &self.within_prefix } else { &self.anywhere };
+        // Taken out while it is used: a visitor may scan, too.
+        let taken = idle.borrow_mut().pop();
+        let mut rows = taken.unwrap_or_else(|| self.iterator(within_prefix));
         rows.seek(from);
-        while let Some((key, value)) = rows.item() {
-            if each(key, value).is_break() {
-                return Ok(());
-            }
+        while let Some((key, value)) = rows.item()
+            && key < to
+            && each(key, value).is_continue()
+        {
             rows.next();
         }
-        rows.status().map_err(table_error)
+        let status = rows.status().map_err(table_error);
+        idle.borrow_mut().push(rows);
+        status
     }
 }
 

@@ -275,7 +275,7 @@ fn await_views(session: &Session, revision: u64) -> Result<(), Failure> {
 /// The intervals of published prefixes that the ledger tells of at this revision or later: each began once.
 fn intervals(session: &Session, revision: u64) -> Result<u64, Failure> {
     await_views(session, revision)?;
-    // The counts are over all pages; one change is page enough.
+    // The counts are over all pages and on the first one; one change is page enough.
     let answer: ChangesAnswer = session.ask(&session.path("/changes?kind=prefix&limit=1")?)?;
-    Ok(answer.appeared_count)
+    Ok(answer.counts.unwrap_or_default().appeared_count)
 }

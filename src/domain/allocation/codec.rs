@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Holder;
+use crate::domain::bytes::{self, write_length, write_text};
 use crate::domain::command::{ResourceClaim, Tags};
 use crate::domain::id::{AccountId, PoolId};
 use crate::domain::kind::ResourceKind;
@@ -45,7 +46,7 @@ impl Texts {
             HolderRef::Pool(pool) => bytes.extend(pool.bits().to_le_bytes()),
             HolderRef::Resource(claim) => {
                 let kind = ResourceKind::ALL.iter().position(|kind| *kind == claim.kind);
-                write_number(&mut bytes, kind.expect("ALL lists every kind"));
+                write_length(&mut bytes, kind.expect("ALL lists every kind"));
                 write_text(&mut bytes, &claim.id);
                 match &claim.region {
                     None => bytes.push(0),
@@ -70,20 +71,20 @@ impl Texts {
     }
 
     pub(super) fn decode(&self, bytes: &[u8]) -> Details {
-        let mut bytes = Reader { bytes };
+        let mut bytes = Reader(bytes::Reader::new(bytes));
         let tag = bytes.byte();
         let description = bytes.optional();
         let tags = self.read_tags(&mut bytes);
         let holder = match tag {
             CUSTOM => Holder::Custom,
-            POOL => Holder::Pool(PoolId::from_bits(u128::from_le_bytes(bytes.array()))),
+            POOL => Holder::Pool(PoolId::from_bits(u128::from_le_bytes(bytes.array())).expect(WRITTEN)),
             _ => {
                 let kind = *ResourceKind::ALL.get(bytes.number()).expect("a kind was written");
                 let id = bytes.text().to_owned();
                 let region = (bytes.byte() == 1).then(|| self.read_shared(&mut bytes));
                 let region = region.map(|region| region.parse().expect("a region was written"));
                 let account = (bytes.byte() == 1).then(|| u64::from_le_bytes(bytes.array()));
-                let account = account.map(AccountId::from_number);
+                let account = account.map(|number| AccountId::from_number(number).expect(WRITTEN));
                 Holder::Resource(ResourceClaim { kind, id, region, account, tags: self.read_tags(&mut bytes) })
             }
         };
@@ -91,7 +92,7 @@ impl Texts {
     }
 
     fn write_tags(&mut self, bytes: &mut Vec<u8>, tags: &Tags) {
-        write_number(bytes, tags.len());
+        write_length(bytes, tags.len());
         for (key, value) in tags {
             self.write_shared(bytes, key);
             write_text(bytes, value);
@@ -106,7 +107,7 @@ impl Texts {
     /// Writes a text's number, counted from 1; or 0 and the text.
     fn write_shared(&mut self, bytes: &mut Vec<u8>, text: &str) {
         if let Some(number) = self.number(text) {
-            write_number(bytes, number + 1);
+            write_length(bytes, number + 1);
         } else {
             bytes.push(0);
             write_text(bytes, text);
@@ -164,72 +165,40 @@ const RESOURCE: u8 = 2;
 
 fn write_optional(bytes: &mut Vec<u8>, text: Option<&str>) {
     match text {
-        None => write_number(bytes, 0),
+        None => write_length(bytes, 0),
         Some(text) => {
-            write_number(bytes, text.len() + 1);
-            bytes.extend(text.as_bytes());
+            write_length(bytes, text.len() + 1);
+            bytes.extend_from_slice(text.as_bytes());
         }
     }
 }
 
-fn write_text(bytes: &mut Vec<u8>, text: &str) {
-    write_number(bytes, text.len());
-    bytes.extend(text.as_bytes());
-}
+/// Reads what [`Texts::encode`] wrote in this process.
+struct Reader<'a>(bytes::Reader<'a>);
 
-/// Seven bits a byte, the lowest first; the high bit says that more follow.
-fn write_number(bytes: &mut Vec<u8>, mut number: usize) {
-    while number >= 0x80 {
-        bytes.push(u8::try_from(number & 0x7f).expect("seven bits") | 0x80);
-        number >>= 7;
-    }
-    bytes.push(u8::try_from(number).expect("below 0x80"));
-}
-
-struct Reader<'a> {
-    bytes: &'a [u8],
-}
+const WRITTEN: &str = "what is read was written";
 
 impl<'a> Reader<'a> {
-    fn take(&mut self, count: usize) -> &'a [u8] {
-        let (taken, rest) = self.bytes.split_at_checked(count).expect("what is read was written");
-        self.bytes = rest;
-        taken
-    }
-
     fn array<const N: usize>(&mut self) -> [u8; N] {
-        self.take(N).try_into().expect("as many bytes as asked")
+        self.0.array().expect(WRITTEN)
     }
 
     fn byte(&mut self) -> u8 {
-        let [byte] = self.array();
-        byte
+        self.0.byte().expect(WRITTEN)
     }
 
     fn number(&mut self) -> usize {
-        let (mut number, mut shift) = (0, 0);
-        loop {
-            let byte = self.byte();
-            number |= usize::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                return number;
-            }
-            shift += 7;
-        }
+        self.0.number().and_then(|number| usize::try_from(number).ok()).expect(WRITTEN)
     }
 
     fn text(&mut self) -> &'a str {
-        let length = self.number();
-        self.utf8(length)
+        self.0.text().expect(WRITTEN)
     }
 
     fn optional(&mut self) -> Option<String> {
         let length = self.number().checked_sub(1)?;
-        Some(self.utf8(length).to_owned())
-    }
-
-    fn utf8(&mut self, length: usize) -> &'a str {
-        std::str::from_utf8(self.take(length)).expect("text was written")
+        let text = std::str::from_utf8(self.0.take(length).expect(WRITTEN)).expect(WRITTEN);
+        Some(text.to_owned())
     }
 }
 

@@ -165,15 +165,23 @@ pub struct ChangesAnswer {
     pub head: AnswerHead,
     pub window: Window,
     pub kind: ResourceKind,
+    /// On the first page only: they are of the whole time asked about.
+    #[serde(flatten)]
+    pub counts: Option<ChangeCounts>,
+    /// In order of time.
+    pub changes: Vec<HolderChange>,
+    pub next: Option<String>,
+}
+
+/// How much changed in a time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ChangeCounts {
     /// How many times, over all pages, a resource's block appeared. One that came back counts again.
     pub appeared_count: u64,
     /// How many times one vanished.
     pub vanished_count: u64,
     /// How many blocks of resources did both, in whatever order, each counted once.
     pub both_count: u64,
-    /// In order of time.
-    pub changes: Vec<HolderChange>,
-    pub next: Option<String>,
 }
 
 /// A block of a resource appeared or vanished.

@@ -23,7 +23,7 @@ pub struct LineageView;
 
 impl LineageView {
     /// The column family: a change of rows or of their meaning is another one.
-    pub const NAME: &'static str = "lineage-1";
+    pub const NAME: &'static str = "lineage-2";
 }
 
 impl View for LineageView {
@@ -32,7 +32,7 @@ impl View for LineageView {
     }
 
     fn prefixes(&self) -> Option<Prefixes> {
-        Some(Prefixes::of::<keys::OneBlock>())
+        Some(Prefixes::of::<keys::Sought>())
     }
 
     fn fold(&mut self, table: &mut dyn Table, admitted: &Admitted<'_>) -> Result<(), TableError> {

@@ -3,16 +3,18 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use super::answers::{ChangesAnswer, HolderChange, ResourceHistory, Turn};
+use super::answers::{ChangeCounts, ChangesAnswer, HolderChange, ResourceHistory, Turn};
 use super::keys::{self, Entry, Generation};
 use super::known::Known;
 use super::query::{QueryError, ROWS_MAX, hex, unhex};
 use super::rows;
+use crate::address::Cidr;
 use crate::domain::event::ResourceName;
 use crate::domain::id::{OrganizationId, Region};
 use crate::domain::kind::ResourceKind;
+use crate::domain::time::Timestamp;
 use crate::views::keys::Key;
-use crate::views::table::Rows;
+use crate::views::table::{Rows, TableError};
 use crate::views::when::{AnswerHead, Window};
 
 /// Every interval of one resource in a time, as the ledger knew it at `head`. At most `limit` of them
@@ -75,8 +77,9 @@ pub struct ChangesFilter {
     pub region: Option<Region>,
 }
 
-/// What appeared and what vanished in a time, as the ledger knew it at `head`: counts of all, and a page
-/// of at most `limit` (1 to [`ROWS_MAX`]) behind the one that ended with `after`. A change of attributes is neither.
+/// What appeared and what vanished in a time, as the ledger knew it at `head`: a page of at most `limit`
+/// (1 to [`ROWS_MAX`]) behind the one that ended with `after`, and on the first one counts of all, for which it walks
+/// the whole time. A change of attributes is neither.
 ///
 /// # Errors
 /// When the rows cannot be read, or the continuation is none of this query.
@@ -91,54 +94,75 @@ pub fn changes(
 ) -> Result<ChangesAnswer, QueryError> {
     let known = Known::new(rows, organization, head)?;
     let limit = limit.clamp(1, ROWS_MAX);
-    let after = after.map(continuation).transpose()?;
     let prefix = keys::turns(organization, filter.kind);
-    let (mut appeared, mut vanished) = (BTreeSet::new(), BTreeSet::new());
-    let (mut appeared_count, mut vanished_count) = (0, 0);
+    let start = match after {
+        None => prefix.clone().instant(window.from),
+        Some(after) => Key::exactly(prefix.clone().raw(&continuation(after)?).end()),
+    };
+    let mut tally = after.is_none().then(Tally::default);
     let mut changes = Vec::new();
     let mut next = None;
     let mut last = Vec::new();
-    rows::walk(rows, &prefix, &prefix.clone().instant(window.from), |part, _| {
+    rows::walk(rows, &prefix, &start, |part, _| {
         let (at, cidr, id) = keys::read_turn(part).ok_or_else(|| rows::damaged("a turn's key"))?;
         if at >= window.until {
             return Ok(ControlFlow::Break(()));
         }
-        let entry = Entry::Resource(ResourceName { kind: filter.kind, id: id.clone() });
-        let Some(span) = known.at_or_before(&entry, cidr, at)? else { return Ok(ControlFlow::Continue(())) };
-        let (change, cause) = match &span.row.ended {
-            _ if span.from == at => (Turn::Appeared, span.row.began.clone()),
-            Some(cause) if span.row.until == Some(at) => (Turn::Vanished, cause.clone()),
-            _ => return Ok(ControlFlow::Continue(())),
-        };
-        let attributes = known.attributes_at(&span, if span.from == at { at } else { at.plus_micros(-1) })?;
-        if filter.region.is_some() && attributes.region != filter.region {
-            return Ok(ControlFlow::Continue(()));
+        let Some(change) = turned(&known, filter, at, cidr, id)? else { return Ok(ControlFlow::Continue(())) };
+        if let Some(tally) = &mut tally {
+            tally.count(&change);
         }
-        let (count, holders) = match change {
-            Turn::Appeared => (&mut appeared_count, &mut appeared),
-            Turn::Vanished => (&mut vanished_count, &mut vanished),
+        if changes.len() < limit {
+            last = part.to_vec();
+            changes.push(change);
+        } else {
+            next.get_or_insert_with(|| hex(&last));
+        }
+        Ok(if next.is_some() && tally.is_none() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    })?;
+    Ok(ChangesAnswer { head, window, kind: filter.kind, counts: tally.map(Tally::counts), changes, next })
+}
+
+/// What began or ended at an instant, if the ledger knew of it and it is asked for.
+fn turned(
+    known: &Known<'_>,
+    filter: &ChangesFilter,
+    at: Timestamp,
+    cidr: Cidr,
+    id: String,
+) -> Result<Option<HolderChange>, TableError> {
+    let entry = Entry::Resource(ResourceName { kind: filter.kind, id: id.clone() });
+    let Some(span) = known.at_or_before(&entry, cidr, at)? else { return Ok(None) };
+    let (change, cause) = match &span.row.ended {
+        _ if span.from == at => (Turn::Appeared, span.row.began.clone()),
+        Some(cause) if span.row.until == Some(at) => (Turn::Vanished, cause.clone()),
+        _ => return Ok(None),
+    };
+    let attributes = known.attributes_at(&span, if span.from == at { at } else { at.plus_micros(-1) })?;
+    let (account, region) = (attributes.account, attributes.region);
+    let asked = filter.region.is_none() || region == filter.region;
+    Ok(asked.then_some(HolderChange { at, change, cidr, id, account, region, cause }))
+}
+
+/// Counts what appeared and what vanished.
+#[derive(Default)]
+struct Tally {
+    counts: ChangeCounts,
+    appeared: BTreeSet<(Cidr, String)>,
+    vanished: BTreeSet<(Cidr, String)>,
+}
+
+impl Tally {
+    fn count(&mut self, change: &HolderChange) {
+        let (count, blocks) = match change.change {
+            Turn::Appeared => (&mut self.counts.appeared_count, &mut self.appeared),
+            Turn::Vanished => (&mut self.counts.vanished_count, &mut self.vanished),
         };
         *count += 1;
-        holders.insert((cidr, id.clone()));
-        if after.as_deref().is_none_or(|after| part > after) {
-            if changes.len() < limit {
-                last = part.to_vec();
-                let (account, region) = (attributes.account, attributes.region);
-                changes.push(HolderChange { at, change, cidr, id, account, region, cause });
-            } else {
-                next = Some(hex(&last));
-            }
-        }
-        Ok(ControlFlow::Continue(()))
-    })?;
-    Ok(ChangesAnswer {
-        head,
-        window,
-        kind: filter.kind,
-        appeared_count,
-        vanished_count,
-        both_count: appeared.intersection(&vanished).count() as u64,
-        changes,
-        next,
-    })
+        blocks.insert((change.cidr, change.id.clone()));
+    }
+
+    fn counts(self) -> ChangeCounts {
+        ChangeCounts { both_count: self.appeared.intersection(&self.vanished).count() as u64, ..self.counts }
+    }
 }

@@ -5,17 +5,20 @@ use crate::domain::event::ResourceName;
 use crate::domain::id::{AccountId, AllocationId, IpamId, OrganizationId, PoolId, Revision, ScopeId};
 use crate::domain::kind::ResourceKind;
 use crate::domain::time::Timestamp;
-use crate::views::keys::{Key, KeyReader, organization_end};
+use crate::views::keys::{Key, KeyReader, organization_end, text_end};
+use crate::views::stored::stored_enum;
 use crate::views::view::Prefix;
 
 /// The kinds of rows. A number is never used again for another kind.
 mod kind {
     /// Intervals as the ledger has them now.
-    pub(super) const SPAN: [u8; 2] = [0x10, 0x11];
+    pub(super) const SPAN4: u8 = 0x10;
+    pub(super) const SPAN6: u8 = 0x11;
     /// Intervals that the ledger had until some revision.
-    pub(super) const REVISED: [u8; 2] = [0x12, 0x13];
-    /// Blocks that anybody ever held: one get tells that a netmask length has nothing here.
-    pub(super) const HELD: [u8; 2] = [0x14, 0x15];
+    pub(super) const REVISED4: u8 = 0x12;
+    pub(super) const REVISED6: u8 = 0x13;
+    /// What stands of a resource's latest instant.
+    pub(super) const LATEST: u8 = 0x14;
     /// From a holder to its intervals, now and revised.
     pub(super) const OF: u8 = 0x16;
     pub(super) const OF_REVISED: u8 = 0x17;
@@ -43,17 +46,22 @@ mod kind {
     pub(super) const SCOPE: u8 = 0x2a;
 }
 
-/// Intervals of one block: queries seek the latest of them.
-pub struct OneBlock;
+/// What queries and folds seek: the intervals of one block; what there is about one holder or one resource.
+pub struct Sought;
 
-impl Prefix for OneBlock {
+impl Prefix for Sought {
     fn length(key: &[u8]) -> Option<usize> {
         let kind = *key.first()?;
-        let kinds = [kind::SPAN, kind::REVISED];
-        let family = [Family::Ipv4, Family::Ipv6]
-            .into_iter()
-            .find(|family| kinds.iter().any(|kinds| by_family(*kinds, *family) == kind))?;
-        Some(organization_end(key)? + usize::from(family.bits() / 8) + 1)
+        let start = organization_end(key)?;
+        let block = |family: Family| Some(start + usize::from(family.bits() / 8) + 1);
+        match kind {
+            kind::SPAN4 | kind::REVISED4 => block(Family::Ipv4),
+            kind::SPAN6 | kind::REVISED6 => block(Family::Ipv6),
+            kind::OF | kind::OF_REVISED => Entry::end(key, start),
+            kind::SEEN | kind::SEEN_AT | kind::CLAIM => text_end(key, text_end(key, start)?),
+            kind::MODIFIED => Some(start + size_of::<u128>()),
+            _ => None,
+        }
     }
 }
 
@@ -82,10 +90,18 @@ impl Entry {
         }
     }
 
+    /// Where a holder that begins at `start` ends in a key.
+    fn end(key: &[u8], start: usize) -> Option<usize> {
+        match key.get(start)? {
+            1 | 2 => Some(start + 1 + size_of::<u128>()),
+            _ => text_end(key, text_end(key, start + 1)?),
+        }
+    }
+
     pub fn read(reader: &mut KeyReader<'_>) -> Option<Self> {
         match reader.byte()? {
-            1 => format!("{}-{:017x}", PoolId::PREFIX, reader.bits()?).parse().ok().map(Self::Pool),
-            2 => format!("{}-{:032x}", AllocationId::PREFIX, reader.bits()?).parse().ok().map(Self::Allocation),
+            1 => PoolId::from_bits(reader.bits()?).map(Self::Pool),
+            2 => AllocationId::from_bits(reader.bits()?).map(Self::Allocation),
             3 => {
                 let kind: ResourceKind = reader.text()?.parse().ok()?;
                 Some(Self::Resource(ResourceName { kind, id: reader.text()? }))
@@ -104,11 +120,13 @@ pub enum Generation {
 
 /// All intervals of one generation and family: the start of every span key.
 pub fn spans(organization: &OrganizationId, family: Family, generation: Generation) -> Key {
-    let kinds = match generation {
-        Generation::Current => kind::SPAN,
-        Generation::Revised => kind::REVISED,
+    let kind = match (generation, family) {
+        (Generation::Current, Family::Ipv4) => kind::SPAN4,
+        (Generation::Current, Family::Ipv6) => kind::SPAN6,
+        (Generation::Revised, Family::Ipv4) => kind::REVISED4,
+        (Generation::Revised, Family::Ipv6) => kind::REVISED6,
     };
-    Key::of(by_family(kinds, family), organization)
+    Key::of(kind, organization)
 }
 
 /// What follows in a span key: block, start (latest first), holder. Revised ones end with the revision that superseded them.
@@ -160,10 +178,6 @@ impl SpanKey {
             },
         })
     }
-}
-
-pub fn held(organization: &OrganizationId, cidr: Cidr) -> Key {
-    Key::of(by_family(kind::HELD, cidr.family()), organization).block(cidr)
 }
 
 /// All intervals of one holder.
@@ -220,6 +234,10 @@ pub fn seen_at(organization: &OrganizationId, name: &ResourceName) -> Key {
     Key::of(kind::SEEN_AT, organization).text(name.kind.as_str()).text(&name.id)
 }
 
+pub fn latest(organization: &OrganizationId, name: &ResourceName) -> Key {
+    Key::of(kind::LATEST, organization).text(name.kind.as_str()).text(&name.id)
+}
+
 pub fn summary(organization: &OrganizationId) -> Key {
     Key::of(kind::SUMMARY, organization)
 }
@@ -251,7 +269,7 @@ pub fn read_turn(part: &[u8]) -> Option<(Timestamp, Cidr, String)> {
 }
 
 /// Where parties of overlaps meet: facts lie in all private, or all public, default scopes that reach them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Space {
     /// The private default scopes.
     Private,
@@ -260,6 +278,8 @@ pub enum Space {
     /// One more private scope.
     Scope(ScopeId),
 }
+
+stored_enum!(Space { 1 => Private, 2 => Public, 3 => Scope { 0: scope } });
 
 impl Space {
     fn part(self, key: Key) -> Key {

@@ -6,14 +6,15 @@ use std::ops::ControlFlow;
 
 use super::answers::{AttributeChange, Changed, Contradiction, Held, Holder};
 use super::keys::{self, Entry, Generation};
-use super::observe::{self, Instant};
-use super::rows::{self, Closed, ModifiedRow, PoolRow, Span, SpanRow, SummaryRow};
+use super::observe;
+use super::rows::{self, Closed, Instant, ModifiedRow, PoolRow, Span, SpanRow, SummaryRow};
 use crate::address::Cidr;
 use crate::domain::command::ResourceAttributes;
 use crate::domain::event::ResourceName;
 use crate::domain::id::{AllocationId, OrganizationId, PoolId};
 use crate::domain::time::Timestamp;
 use crate::views::keys::KeyReader;
+use crate::views::stored;
 use crate::views::table::{Rows, TableError};
 use crate::views::when::{AnswerHead, Window};
 
@@ -230,7 +231,7 @@ impl<'a> Known<'a> {
         let prefix = keys::modified(self.organization, id);
         rows::walk(self.rows, &prefix, &prefix, |part, value| {
             let revision = KeyReader::behind(part).revision().ok_or_else(|| rows::damaged("a modification's key"))?;
-            let row: ModifiedRow = rows::decode(value)?;
+            let row: ModifiedRow = stored::from_bytes(value)?;
             if revision > self.head.revision || row.decided_at >= end {
                 return Ok(ControlFlow::Break(()));
             }

@@ -10,21 +10,15 @@ use std::ops::ControlFlow;
 
 use super::answers::{Cause, Holder};
 use super::keys::{self, Entry};
-use super::rows::{self, Present, SeenRow, SpanRow};
+use super::rows::{self, Instant, Present, SeenRow, SpanRow};
 use super::spans::Writer;
 use crate::address::Cidr;
 use crate::domain::event::ResourceName;
 use crate::domain::id::{OrganizationId, Revision};
 use crate::domain::time::Timestamp;
 use crate::views::keys::KeyReader;
+use crate::views::stored;
 use crate::views::table::{Rows, TableError};
-
-/// All observations of one resource at one instant that stand, in the order of their revisions.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Instant {
-    pub at: Timestamp,
-    pub rows: Vec<SeenRow>,
-}
 
 impl Instant {
     /// Observations that say the resource was there.
@@ -55,11 +49,24 @@ pub fn observed(
     present: Option<Present>,
     cause: Cause,
 ) -> Result<(), TableError> {
-    let before = instant(writer.table, writer.organization, name, at, Revision(u64::MAX))?;
+    let row = SeenRow { present, cause, retracted: None };
     let key = keys::seen(writer.organization, name).instant_descending(at).revision(writer.now.revision);
-    rows::put(writer.table, key, &SeenRow { present, cause, retracted: None });
+    let latest: Option<Instant> = rows::get(writer.table, &keys::latest(writer.organization, name))?;
+    let around = match latest {
+        Some(latest) if latest.at >= at => {
+            let before = instant(writer.table, writer.organization, name, at, NOW)?;
+            rows::put(writer.table, key, &row);
+            Around::read(writer, name, before)?
+        }
+        // The common case costs one look: nothing stands at this instant or behind it.
+        previous => {
+            rows::put(writer.table, key, &row);
+            let before = Instant { at, rows: Vec::new() };
+            Around { before, after: Instant { at, rows: vec![row] }, previous, next: None }
+        }
+    };
     writer.table.put(keys::seen_at(writer.organization, name).instant(at).into_bytes(), Vec::new());
-    refold(writer, name, &before)
+    refold(writer, name, &around)
 }
 
 /// Folds the withdrawal of the observation at `at` that `revision` recorded.
@@ -69,30 +76,61 @@ pub fn retracted(
     at: Timestamp,
     revision: Revision,
 ) -> Result<(), TableError> {
-    let before = instant(writer.table, writer.organization, name, at, Revision(u64::MAX))?;
+    let before = instant(writer.table, writer.organization, name, at, NOW)?;
     let key = keys::seen(writer.organization, name).instant_descending(at).revision(revision);
     let Some(mut row) = rows::get::<SeenRow>(writer.table, &key)? else { return Ok(()) };
     if row.retracted.is_none() {
         row.retracted = Some(writer.now);
         rows::put(writer.table, key, &row);
-        refold(writer, name, &before)?;
+        let around = Around::read(writer, name, before)?;
+        refold(writer, name, &around)?;
     }
     Ok(())
 }
 
-/// Brings the intervals up to date after the observations at one instant changed; `before` is what stood there.
-fn refold(writer: &mut Writer<'_>, name: &ResourceName, before: &Instant) -> Result<(), TableError> {
-    let (table, organization, at) = (&*writer.table, writer.organization, before.at);
-    let now = Revision(u64::MAX);
-    let after = instant(table, organization, name, at, now)?;
-    let previous = previous(table, organization, name, at, now)?;
-    let next = next(table, organization, name, at)?;
+/// All that the ledger knows.
+const NOW: Revision = Revision(u64::MAX);
+
+/// One instant whose observations change, and what stands next to it.
+struct Around {
+    /// What stood at the instant.
+    before: Instant,
+    /// What stands there now.
+    after: Instant,
+    /// The instants on both sides at which anything stands.
+    previous: Option<Instant>,
+    next: Option<Instant>,
+}
+
+impl Around {
+    fn read(writer: &Writer<'_>, name: &ResourceName, before: Instant) -> Result<Self, TableError> {
+        let (table, organization, at) = (&*writer.table, writer.organization, before.at);
+        Ok(Self {
+            after: instant(table, organization, name, at, NOW)?,
+            previous: previous(table, organization, name, at, NOW)?,
+            next: next(table, organization, name, at)?,
+            before,
+        })
+    }
+}
+
+/// Brings the rows up to date after the observations at one instant changed.
+fn refold(writer: &mut Writer<'_>, name: &ResourceName, around: &Around) -> Result<(), TableError> {
+    let Around { before, after, previous, next } = around;
+    if next.is_none() {
+        let key = keys::latest(writer.organization, name);
+        match [Some(after), previous.as_ref()].into_iter().flatten().find(|instant| !instant.rows.is_empty()) {
+            Some(latest) => rows::put(writer.table, key, latest),
+            None => writer.table.delete(key.into_bytes()),
+        }
+    }
+    let at = before.at;
     let held_before = previous.as_ref().map(Instant::cidrs).unwrap_or_default();
     let held_after = next.as_ref().map(Instant::cidrs).unwrap_or_default();
     let held_here = |here: &Instant| if here.rows.is_empty() { held_before.clone() } else { here.cidrs() };
-    let (old, new) = (held_here(before), held_here(&after));
+    let (old, new) = (held_here(before), held_here(after));
     let entry = Entry::Resource(name.clone());
-    let quiet = previous.as_ref().is_some_and(|previous| same_attributes(previous, &after));
+    let quiet = previous.as_ref().is_some_and(|previous| same_attributes(previous, after));
     let blocks: BTreeSet<Cidr> = held_before.iter().chain(&old).chain(&new).copied().collect();
     for cidr in blocks {
         let piece = Piece {
@@ -106,7 +144,7 @@ fn refold(writer: &mut Writer<'_>, name: &ResourceName, before: &Instant) -> Res
         if quiet && before.rows.is_empty() && piece.before && piece.old && piece.new {
             continue;
         }
-        mend(writer, &entry, cidr, piece, &after, next.as_ref(), quiet)?;
+        mend(writer, &entry, cidr, piece, after, next.as_ref(), quiet)?;
     }
     Ok(())
 }
@@ -203,7 +241,7 @@ pub fn instant(
     let prefix = keys::seen(organization, name).instant_descending(at);
     let mut found = Instant { at, rows: Vec::new() };
     rows::walk(rows, &prefix, &prefix, |_, value| {
-        let row: SeenRow = rows::decode(value)?;
+        let row: SeenRow = stored::from_bytes(value)?;
         if stands(&row, revision) {
             found.rows.push(row);
         }
@@ -247,7 +285,7 @@ pub fn backwards(
     let mut stopped = false;
     rows::walk(rows, &prefix, &prefix.clone().instant_descending(at), |part, value| {
         let at = KeyReader::behind(part).instant_descending().ok_or_else(|| rows::damaged("an observation's key"))?;
-        let row: SeenRow = rows::decode(value)?;
+        let row: SeenRow = stored::from_bytes(value)?;
         if !stands(&row, revision) {
             return Ok(ControlFlow::Continue(()));
         }
@@ -284,7 +322,7 @@ fn next(
     // Strictly after: all keys of `at` itself begin with its instant.
     rows::walk(rows, &prefix, &prefix.clone().instant(at).byte(0), |part, _| {
         let at = KeyReader::behind(part).instant().ok_or_else(|| rows::damaged("an instant's key"))?;
-        let here = instant(rows, organization, name, at, Revision(u64::MAX))?;
+        let here = instant(rows, organization, name, at, NOW)?;
         if here.rows.is_empty() {
             return Ok(ControlFlow::Continue(()));
         }

@@ -74,7 +74,7 @@ pub fn lineage(
 ) -> Result<LineageAnswer, QueryError> {
     let ledger = Known::new(rows, organization, head)?;
     let after = query.after.as_deref().map(|text| Place::read(text, query.cidr)).transpose()?;
-    let blocks = blocks_around(&ledger, query.cidr)?;
+    let blocks = blocks_around(&ledger, query.cidr);
     let limit = query.limit.clamp(1, ROWS_MAX);
     let mut page = Page { known: &ledger, query, limit, examined: 0, found: Vec::new() };
     let mut next = None;
@@ -102,16 +102,13 @@ pub fn lineage(
     })
 }
 
-/// The blocks around `cidr`, itself among them, that anybody ever held.
-fn blocks_around(known: &Known<'_>, cidr: Cidr) -> Result<Vec<Cidr>, TableError> {
-    let mut blocks = Vec::new();
-    for length in known.summary.lengths.of(cidr.family()) {
-        let Some(block) = cidr.widened_to(*length) else { break };
-        if known.rows.get(keys::held(known.organization, block).bytes())?.is_some() {
-            blocks.push(block);
-        }
-    }
-    Ok(blocks)
+/// The blocks around `cidr`, itself among them, that somebody may have held: one of each netmask length in use.
+fn blocks_around(known: &Known<'_>, cidr: Cidr) -> Vec<Cidr> {
+    known.summary.lengths.of(cidr.family()).iter().map_while(|length| cidr.widened_to(*length)).collect()
+}
+
+fn is_one_address(cidr: Cidr) -> bool {
+    cidr.length() == cidr.family().bits()
 }
 
 /// Where a page ended.
@@ -174,6 +171,9 @@ fn around(known: &Known<'_>, query: &LineageQuery, blocks: &[Cidr], after: Optio
 
 /// The streams of those strictly inside the block: one per generation.
 fn inside(known: &Known<'_>, query: &LineageQuery, after: Option<&Place>) -> Vec<Stream> {
+    if is_one_address(query.cidr) {
+        return Vec::new();
+    }
     let stream = |generation: &Generation| {
         let prefix = keys::spans(known.organization, query.cidr.family(), *generation);
         let (mut start, end) = keys::inside(&prefix, query.cidr);
@@ -317,7 +317,7 @@ fn observed(known: &Known<'_>, query: &LineageQuery, blocks: &[Cidr], found: &[S
         let width = prefix.bytes().len();
         let around =
             blocks.iter().map(|block| (prefix.clone().block(*block).into_bytes(), prefix.clone().block(*block).end()));
-        let inside = query.inside.then(|| keys::inside(&prefix, query.cidr));
+        let inside = (query.inside && !is_one_address(query.cidr)).then(|| keys::inside(&prefix, query.cidr));
         for (start, end) in around.chain(inside) {
             let mut result = Ok(());
             known.rows.scan(&start, &end, &mut |key, value| {

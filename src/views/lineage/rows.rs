@@ -1,11 +1,8 @@
-//! The values of the lineage view's rows, and how they are read and written: JSON, as in the log.
+//! The values of the lineage view's rows, and how they are read and written.
 
 use std::ops::ControlFlow;
 
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-
-use super::answers::{Cause, Changed, Holder};
+use super::answers::{Cause, Changed, Contradiction, Holder};
 use super::keys::{self, Entry, Generation, SpanKey};
 use crate::address::{Cidr, Family};
 use crate::domain::command::ResourceAttributes;
@@ -13,10 +10,11 @@ use crate::domain::id::{OrganizationId, PoolId, Region, Revision, ScopeId};
 use crate::domain::outcome::{Moment, Outcome};
 use crate::domain::time::Timestamp;
 use crate::views::keys::Key;
+use crate::views::stored::{self, Stored, stored_enum, stored_struct};
 use crate::views::table::{Rows, Table, TableError};
 
 /// One interval: its key says block, start and holder.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SpanRow {
     pub until: Option<Timestamp>,
     /// Since when the ledger says that it began then, without a break.
@@ -68,7 +66,7 @@ pub struct Span {
 }
 
 /// One observation of one resource at one instant.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SeenRow {
     /// `None`: gone.
     pub present: Option<Present>,
@@ -76,8 +74,16 @@ pub struct SeenRow {
     pub retracted: Option<Moment>,
 }
 
+/// All observations of one resource at one instant that stand. A row of its own for the latest instant at which anything does.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Instant {
+    pub at: Timestamp,
+    /// In the order of their revisions.
+    pub rows: Vec<SeenRow>,
+}
+
 /// A resource with its blocks.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Present {
     /// Sorted, each once.
     pub cidrs: Vec<Cidr>,
@@ -85,7 +91,7 @@ pub struct Present {
 }
 
 /// What the view remembers of an organisation as a whole.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SummaryRow {
     /// The last outcome folded.
     pub last: Moment,
@@ -99,7 +105,7 @@ pub struct SummaryRow {
 }
 
 /// The netmask lengths in use.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lengths {
     /// Sorted.
     ipv4: Vec<u8>,
@@ -132,7 +138,7 @@ impl Lengths {
 }
 
 /// What allocations and CIDRs of a pool inherit from it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PoolRow {
     pub scope: ScopeId,
     pub name: Option<String>,
@@ -143,18 +149,54 @@ pub struct PoolRow {
 }
 
 /// All allocations of a pool inside `cidr` that had not ended before ended here.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Closed {
     pub cidr: Cidr,
     pub cause: Cause,
 }
 
 /// What changed about an allocation with one outcome.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ModifiedRow {
     pub decided_at: Timestamp,
     pub changes: Vec<Changed>,
 }
+
+stored_struct!(SpanRow { until, known, written, end_known, began, ended, varied, holder });
+stored_struct!(SeenRow { present, cause, retracted });
+stored_struct!(Instant { at, rows });
+stored_struct!(Present { cidrs, attributes });
+stored_struct!(SummaryRow { last, lengths, party_lengths, cascades, resources });
+stored_struct!(Lengths { ipv4, ipv6 });
+stored_struct!(PoolRow { scope, name, locale, source_pool, closed });
+stored_struct!(Closed { cidr, cause });
+stored_struct!(ModifiedRow { decided_at, changes });
+stored_struct!(Cause { revision, decided_at, command_id, principal, reason });
+stored_struct!(Contradiction { revision, cidrs, attributes });
+stored_enum!(Changed {
+    1 => Attributes { 0: attributes },
+    2 => Conflict { 0: observations },
+    3 => Description { 0: text },
+    4 => Resource { 0: claim },
+});
+stored_enum!(Holder {
+    1 => Pool {
+        scope: scope,
+        pool: pool,
+        name: name,
+        locale: locale,
+        source_pool: source_pool,
+        source_allocation: source_allocation
+    },
+    2 => Allocation {
+        scope: scope,
+        pool: pool,
+        allocation: allocation,
+        description: description,
+        resource: resource
+    },
+    3 => Resource { kind: kind, id: id, attributes: attributes },
+});
 
 impl Cause {
     /// The outcome as a cause.
@@ -173,22 +215,16 @@ impl Cause {
     }
 }
 
-pub fn decode<T: DeserializeOwned>(value: &[u8]) -> Result<T, TableError> {
-    serde_json::from_slice(value)
-        .map_err(|error| TableError(format!("a row of the lineage view cannot be read: {error}")))
-}
-
 pub fn damaged(what: &str) -> TableError {
     TableError(format!("the lineage view is damaged: {what}; rebuild it"))
 }
 
-pub fn get<T: DeserializeOwned>(rows: &dyn Rows, key: &Key) -> Result<Option<T>, TableError> {
-    rows.get(key.bytes())?.map(|value| decode(&value)).transpose()
+pub fn get<T: Stored>(rows: &dyn Rows, key: &Key) -> Result<Option<T>, TableError> {
+    rows.get(key.bytes())?.map(|value| stored::from_bytes(&value)).transpose()
 }
 
-pub fn put<T: Serialize>(table: &mut dyn Table, key: Key, row: &T) {
-    let value = serde_json::to_vec(row).expect("rows are made of types that JSON can hold, with text keys");
-    table.put(key.into_bytes(), value);
+pub fn put<T: Stored>(table: &mut dyn Table, key: Key, row: &T) {
+    table.put(key.into_bytes(), stored::to_bytes(row));
 }
 
 /// Calls `each` with what follows `prefix` in the keys from `from` on, and with their values, until it breaks.
@@ -226,7 +262,7 @@ pub fn read_any_span(
     generation: Generation,
 ) -> Result<(Span, Option<Revision>), TableError> {
     let key = SpanKey::read(family, part, generation).ok_or_else(|| damaged("a span's key"))?;
-    Ok((Span { cidr: key.cidr, from: key.from, entry: key.entry, row: decode(value)? }, key.superseded))
+    Ok((Span { cidr: key.cidr, from: key.from, entry: key.entry, row: stored::from_bytes(value)? }, key.superseded))
 }
 
 /// The interval as the ledger had it at `revision`; `None` when it did not have it.

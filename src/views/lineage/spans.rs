@@ -66,7 +66,11 @@ impl Writer<'_> {
                     self.now.revision
                 }
             };
-            self.put(entry, cidr, from, &row)?;
+            self.put(entry, cidr, from, &row);
+            // Whoever had an interval here before is noted already.
+            if old.is_empty() {
+                parties::note(self, entry, cidr, &row.holder)?;
+            }
         }
         Ok(())
     }
@@ -83,10 +87,9 @@ impl Writer<'_> {
         }
     }
 
-    fn put(&mut self, entry: &Entry, cidr: Cidr, from: Timestamp, row: &SpanRow) -> Result<(), TableError> {
+    fn put(&mut self, entry: &Entry, cidr: Cidr, from: Timestamp, row: &SpanRow) {
         rows::put(self.table, keys::span(self.organization, cidr, from, entry), row);
         self.table.put(self.of_key(entry, cidr, from).into_bytes(), Vec::new());
-        self.table.put(keys::held(self.organization, cidr).into_bytes(), Vec::new());
         self.summary.lengths.add(cidr);
         if let Entry::Resource(name) = entry {
             self.summary.resources = true;
@@ -94,7 +97,6 @@ impl Writer<'_> {
                 self.table.put(keys::turn(self.organization, name, cidr, at).into_bytes(), Vec::new());
             }
         }
-        parties::note(self, entry, cidr, &row.holder)
     }
 
     fn of_key(&self, entry: &Entry, cidr: Cidr, from: Timestamp) -> crate::views::keys::Key {

@@ -14,7 +14,7 @@ use crate::domain::outcome::{Moment, Outcome};
 use crate::domain::pool::{Placement, PoolUsage};
 use crate::domain::{Row, RowKey, State};
 use crate::views::answer::Stamp;
-use crate::views::outcomes::json;
+use crate::views::stored;
 use crate::views::table::{Table, TableError};
 
 /// The counters last written, so that only changes are written. What is not in here is read from the rows.
@@ -182,7 +182,7 @@ impl Fold<'_> {
             };
             if known != Some(usage) {
                 let row = usage_prefix(self.organization, pool).revision_descending(self.moment.revision);
-                self.table.put(row.into_bytes(), json(&usage));
+                self.table.put(row.into_bytes(), stored::to_bytes(&usage));
             }
             usages.0.insert(key, usage);
         }
@@ -195,7 +195,7 @@ impl Fold<'_> {
 
     fn put(&mut self, kind: Kind, id: u128, row: &ObjectRow) {
         let key = object_prefix(self.organization, kind, id).revision_descending(self.moment.revision);
-        self.table.put(key.into_bytes(), json(row));
+        self.table.put(key.into_bytes(), stored::to_bytes(row));
     }
 
     fn put_child(&mut self, kind: Kind, id: u128, row: &Row) {

@@ -8,7 +8,8 @@ use crate::address::AddressCount;
 use crate::domain::id::{IpamId, PoolId, Revision, ScopeId};
 use crate::domain::pool::{Pool, PoolUsage};
 use crate::views::answer::{Page, Paging, PoolAnswer, PoolCidrAnswer, PoolNode, PoolTree, UsagePoint, Utilization};
-use crate::views::outcomes::{damaged, each, from_json, moment_of};
+use crate::views::outcomes::{damaged, each, moment_of};
+use crate::views::stored;
 use crate::views::when::QueryError;
 
 /// A tree of more pools is asked for scope by scope.
@@ -120,7 +121,7 @@ pub(in crate::views) fn usage_series(
             return Ok(ControlFlow::Break(()));
         }
         let revision = usage_revision(key).ok_or_else(|| damaged("a pool's counters"))?;
-        found.push((revision, from_json(value)?));
+        found.push((revision, stored::from_bytes(value)?));
         Ok(ControlFlow::Continue(()))
     })?;
     let mut items = Vec::with_capacity(found.len());

@@ -2,8 +2,6 @@
 
 use std::ops::ControlFlow;
 
-use serde::{Deserialize, Serialize};
-
 use crate::domain::allocation::AllocationRow;
 use crate::domain::id::{AccountId, PoolId};
 use crate::domain::id::{OrganizationId, Revision};
@@ -15,7 +13,8 @@ use crate::domain::scope::Scope;
 use crate::views::answer::Stamp;
 use crate::views::keys::{Key, KeyReader};
 use crate::views::kinds;
-use crate::views::outcomes::{damaged, each, from_json};
+use crate::views::outcomes::{damaged, each};
+use crate::views::stored::{self, Stored, stored_enum, stored_struct};
 use crate::views::table::{Rows, TableError};
 use crate::views::when::{AnswerHead, QueryError};
 
@@ -33,19 +32,17 @@ pub(super) enum Kind {
 }
 
 /// One object from one revision on.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub(super) struct ObjectRow {
     pub created: Stamp,
     /// The last change, where there was one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changed: Option<Stamp>,
     /// The object is gone since then; the rest is what it was last.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<Stamp>,
     pub object: Object,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub(super) enum Object {
     Organization(Organization),
     Ipam(Ipam),
@@ -53,17 +50,27 @@ pub(super) enum Object {
     Pool(Pool),
     Allocation {
         row: AllocationRow,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        placement: Option<Placement>,
+            placement: Option<Placement>,
     },
     /// The CIDR itself is in its pool's row.
     PoolCidr {
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        placement: Option<Placement>,
+            placement: Option<Placement>,
     },
     /// The account itself is in the organisation's row.
     Account,
 }
+
+stored_struct!(ObjectRow { created, changed, ended, object });
+stored_struct!(Stamp { revision, decided_at, command_id, account, name, reason });
+stored_enum!(Object {
+    1 => Organization { 0: organization },
+    2 => Ipam { 0: ipam },
+    3 => Scope { 0: scope },
+    4 => Pool { 0: pool },
+    5 => Allocation { row: row, placement: placement },
+    6 => PoolCidr { placement: placement },
+    7 => Account,
+});
 
 impl ObjectRow {
     pub fn changed(&self) -> Stamp {
@@ -141,10 +148,10 @@ pub(super) fn usage_as_of(
 }
 
 /// The first row at or behind `from` that begins with `prefix`.
-fn first<T: serde::de::DeserializeOwned>(rows: &dyn Rows, from: &Key, prefix: &Key) -> Result<Option<T>, TableError> {
+fn first<T: Stored>(rows: &dyn Rows, from: &Key, prefix: &Key) -> Result<Option<T>, TableError> {
     let mut found = None;
     each(rows, from.bytes(), &prefix.end(), |_, value| {
-        found = Some(from_json(value)?);
+        found = Some(stored::from_bytes(value)?);
         Ok(ControlFlow::Break(()))
     })?;
     Ok(found)

@@ -3,8 +3,6 @@
 
 use std::ops::ControlFlow;
 
-use serde::{Deserialize, Serialize};
-
 use super::reach;
 use crate::address::Cidr;
 use crate::domain::event::ResourceName;
@@ -14,15 +12,18 @@ use crate::views::lineage::answers::Holder;
 use crate::views::lineage::keys::{self, Entry, Space};
 use crate::views::lineage::rows;
 use crate::views::lineage::spans::Writer;
+use crate::views::stored::{self, stored_struct};
 use crate::views::table::{Rows, TableError};
 
 /// An allocation that was for a resource at some time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClaimRow {
     pub cidr: Cidr,
     pub scope: ScopeId,
     pub space: Space,
 }
+
+stored_struct!(ClaimRow { cidr, scope, space });
 
 /// Notes a holder's block wherever it may be a party.
 pub fn note(writer: &mut Writer<'_>, entry: &Entry, cidr: Cidr, holder: &Holder) -> Result<(), TableError> {
@@ -85,9 +86,9 @@ pub fn claims(
     rows::walk(rows, &prefix, &prefix, |part, value| {
         let allocation = crate::views::keys::KeyReader::behind(part)
             .bits()
-            .and_then(|bits| format!("{}-{bits:032x}", AllocationId::PREFIX).parse().ok())
+            .and_then(AllocationId::from_bits)
             .ok_or_else(|| rows::damaged("a claim's key"))?;
-        found.push((allocation, rows::decode(value)?));
+        found.push((allocation, stored::from_bytes(value)?));
         Ok(ControlFlow::Continue(()))
     })?;
     Ok(found)
@@ -119,6 +120,10 @@ fn note_in(writer: &mut Writer<'_>, space: Space, entry: &Entry, cidr: Cidr) -> 
 
 /// Whether any party lies strictly inside the block.
 fn holds_any_inside(writer: &Writer<'_>, space: Space, cidr: Cidr) -> Result<bool, TableError> {
+    let longest = writer.summary.party_lengths.of(cidr.family()).last();
+    if longest.is_none_or(|longest| *longest <= cidr.length()) {
+        return Ok(false);
+    }
     let parties = keys::parties(writer.organization, space, cidr.family());
     let (from, to) = keys::inside(&parties, cidr);
     let mut any = false;

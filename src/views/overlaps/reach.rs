@@ -6,9 +6,6 @@
 
 use std::ops::ControlFlow;
 
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-
 use crate::domain::event::Event;
 use crate::domain::id::{AccountId, IpamId, OrganizationId, Region, ScopeId};
 use crate::domain::time::Timestamp;
@@ -16,9 +13,10 @@ use crate::views::keys::Key;
 use crate::views::lineage::keys::{self, Space};
 use crate::views::lineage::rows;
 use crate::views::lineage::spans::Writer;
+use crate::views::stored::{self, Stored, stored_struct};
 use crate::views::table::{Rows, TableError};
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 struct IpamRow {
     owner: AccountId,
     regions: Vec<Region>,
@@ -26,7 +24,7 @@ struct IpamRow {
     exists: bool,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct OrganizationRow {
     management: Option<AccountId>,
     administrator: Option<AccountId>,
@@ -36,13 +34,18 @@ struct OrganizationRow {
     registered: Option<AccountId>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct MemberRow {
     member: bool,
     joined: Timestamp,
     /// It has the role whoever was delegated later.
     role: bool,
 }
+
+stored_struct!(IpamRow { owner, regions, exists });
+stored_struct!(OrganizationRow { management, administrator, delegated_at, registered });
+stored_struct!(MemberRow { member, joined, role });
+stored_struct!(ScopeRow { ipam, space });
 
 impl MemberRow {
     fn has_role(&self, account: AccountId, organization: &OrganizationRow) -> bool {
@@ -52,7 +55,7 @@ impl MemberRow {
 }
 
 /// A scope's IPAM and the space its facts lie in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ScopeRow {
     pub ipam: IpamId,
     pub space: Space,
@@ -149,7 +152,7 @@ fn owns_ipam(writer: &Writer<'_>, account: AccountId) -> Result<bool, TableError
         let ipam = crate::views::keys::KeyReader::behind(part).bits();
         // The first row of each IPAM is its latest.
         if last.replace(ipam) != Some(ipam) {
-            let row: IpamRow = rows::decode(value)?;
+            let row: IpamRow = stored::from_bytes(value)?;
             owns |= row.exists && row.owner == account;
         }
         Ok(if owns { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
@@ -203,10 +206,10 @@ pub fn reaches(
 }
 
 /// The latest row at or before an instant.
-fn latest<T: DeserializeOwned>(rows: &dyn Rows, key: &Key, at: Timestamp) -> Result<Option<T>, TableError> {
+fn latest<T: Stored>(rows: &dyn Rows, key: &Key, at: Timestamp) -> Result<Option<T>, TableError> {
     let mut found = None;
     rows::walk(rows, key, &key.clone().instant_descending(at), |_, value| {
-        found = Some(rows::decode(value)?);
+        found = Some(stored::from_bytes(value)?);
         Ok(ControlFlow::Break(()))
     })?;
     Ok(found)
