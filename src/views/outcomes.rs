@@ -47,9 +47,17 @@ pub struct RecordedOutcome {
 pub(super) fn fold(table: &mut dyn Table, admitted: &Admitted<'_>) -> Result<(), TableError> {
     let outcome = admitted.outcome;
     let place = Place { partition: admitted.partition, offset: admitted.offset, decided_at: outcome.decided_at };
-    let command = command_key(&outcome.organization, outcome.command_id);
-    // The first answer of a command id stands: a later one says only that the id was used again.
-    if table.get(&command)?.is_none() {
+    let id = outcome.command_id;
+    let newest = Key::new(kinds::NEWEST_COMMAND).raw(&admitted.partition.0.to_be_bytes()).into_bytes();
+    let is_newest = id.get_version_num() == 7
+        && table.get(&newest)?.is_none_or(|known| known.as_slice() < id.as_bytes().as_slice());
+    if is_newest {
+        table.put(newest, id.as_bytes().to_vec());
+    }
+    let command = command_key(&outcome.organization, id);
+    // The first answer of a command id stands: a later one says only that the id was used again. One that is greater
+    // than every UUIDv7 before it was not used before.
+    if is_newest || table.get(&command)?.is_none() {
         let mut row = outcome.digest.as_bytes().to_vec();
         row.extend(outcome.revision.unwrap_or_default().0.to_be_bytes());
         if outcome.revision.is_none() {
@@ -63,12 +71,6 @@ pub(super) fn fold(table: &mut dyn Table, admitted: &Admitted<'_>) -> Result<(),
         table.put(clock.into_bytes(), moment.revision.0.to_be_bytes().to_vec());
         let head = Head { partition: admitted.partition, moment, chain: Digest::of(admitted.value) };
         table.put(head_key(&outcome.organization), stored::to_bytes(&head));
-    }
-    let newest = Key::new(kinds::NEWEST_COMMAND).raw(&admitted.partition.0.to_be_bytes()).into_bytes();
-    let id = outcome.command_id;
-    if id.get_version_num() == 7 && table.get(&newest)?.is_none_or(|known| known.as_slice() < id.as_bytes().as_slice())
-    {
-        table.put(newest, id.as_bytes().to_vec());
     }
     Ok(())
 }

@@ -5,12 +5,12 @@
 //! less, changes the world between t and the next instant only: that piece is cut out of or put into the
 //! intervals around it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use super::answers::{Cause, Holder};
 use super::keys::{self, Entry};
-use super::rows::{self, Instant, Present, SeenRow, SpanRow};
+use super::rows::{self, Instant, LatestRow, Present, SeenRow, SpanRow};
 use super::spans::Writer;
 use crate::address::Cidr;
 use crate::domain::event::ResourceName;
@@ -51,18 +51,17 @@ pub fn observed(
 ) -> Result<(), TableError> {
     let row = SeenRow { present, cause, retracted: None };
     let key = keys::seen(writer.organization, name).instant_descending(at).revision(writer.now.revision);
-    let latest: Option<Instant> = rows::get(writer.table, &keys::latest(writer.organization, name))?;
+    let latest: Option<LatestRow> = rows::get(writer.table, &keys::latest(writer.organization, name))?;
     let around = match latest {
-        Some(latest) if latest.at >= at => {
+        Some(latest) if latest.instant.at >= at => {
             let before = instant(writer.table, writer.organization, name, at, NOW)?;
             rows::put(writer.table, key, &row);
             Around::read(writer, name, before)?
         }
         // The common case costs one look: nothing stands at this instant or behind it.
-        previous => {
+        latest => {
             rows::put(writer.table, key, &row);
-            let before = Instant { at, rows: Vec::new() };
-            Around { before, after: Instant { at, rows: vec![row] }, previous, next: None }
+            Around::behind(latest, Instant { at, rows: vec![row] })
         }
     };
     writer.table.put(keys::seen_at(writer.organization, name).instant(at).into_bytes(), Vec::new());
@@ -100,36 +99,80 @@ struct Around {
     /// The instants on both sides at which anything stands.
     previous: Option<Instant>,
     next: Option<Instant>,
+    /// When what is held at the previous instant began; absent where that must be looked up.
+    starts: Option<BTreeMap<Cidr, Timestamp>>,
 }
 
 impl Around {
+    /// Behind all that stands.
+    fn behind(latest: Option<LatestRow>, after: Instant) -> Self {
+        let before = Instant { at: after.at, rows: Vec::new() };
+        let (previous, starts) = latest.map(|latest| (latest.instant, latest.starts)).unzip();
+        Self { before, after, previous, next: None, starts: Some(starts.unwrap_or_default()) }
+    }
+
     fn read(writer: &Writer<'_>, name: &ResourceName, before: Instant) -> Result<Self, TableError> {
         let (table, organization, at) = (&*writer.table, writer.organization, before.at);
         Ok(Self {
             after: instant(table, organization, name, at, NOW)?,
             previous: previous(table, organization, name, at, NOW)?,
             next: next(table, organization, name, at)?,
+            starts: None,
             before,
         })
     }
+
+    /// The interval at the previous instant.
+    fn left(&self, writer: &Writer<'_>, entry: &Entry, cidr: Cidr) -> Result<(Timestamp, SpanRow), TableError> {
+        let found = match self.starts.as_ref().and_then(|starts| starts.get(&cidr)) {
+            Some(start) => writer.starting(entry, cidr, *start)?,
+            None => writer.at_or_before(entry, cidr, self.before.at.plus_micros(-1))?,
+        };
+        found.ok_or_else(missing)
+    }
+}
+
+fn missing() -> TableError {
+    rows::damaged("an interval that observations speak of is missing")
 }
 
 /// Brings the rows up to date after the observations at one instant changed.
 fn refold(writer: &mut Writer<'_>, name: &ResourceName, around: &Around) -> Result<(), TableError> {
-    let Around { before, after, previous, next } = around;
-    if next.is_none() {
-        let key = keys::latest(writer.organization, name);
-        match [Some(after), previous.as_ref()].into_iter().flatten().find(|instant| !instant.rows.is_empty()) {
-            Some(latest) => rows::put(writer.table, key, latest),
-            None => writer.table.delete(key.into_bytes()),
-        }
+    let entry = Entry::Resource(name.clone());
+    mend_blocks(writer, &entry, around)?;
+    let key = keys::latest(writer.organization, name);
+    let latest = match &around.next {
+        None => [Some(&around.after), around.previous.as_ref()]
+            .into_iter()
+            .flatten()
+            .find(|instant| !instant.rows.is_empty())
+            .cloned(),
+        // The instant stays, but what it holds may have begun at another time.
+        Some(_) => rows::get(writer.table, &key)?.map(|latest: LatestRow| latest.instant),
+    };
+    let Some(instant) = latest else {
+        writer.table.delete(key.into_bytes());
+        return Ok(());
+    };
+    let mut starts = BTreeMap::new();
+    for cidr in instant.cidrs() {
+        let start = match &around.starts {
+            Some(starts) => starts.get(&cidr).copied().unwrap_or(instant.at),
+            None => writer.start_at_or_before(&entry, cidr, instant.at)?.ok_or_else(missing)?,
+        };
+        starts.insert(cidr, start);
     }
+    rows::put(writer.table, key, &LatestRow { instant, starts });
+    Ok(())
+}
+
+fn mend_blocks(writer: &mut Writer<'_>, entry: &Entry, around: &Around) -> Result<(), TableError> {
+    let Around { before, after, previous, next, .. } = around;
     let at = before.at;
     let held_before = previous.as_ref().map(Instant::cidrs).unwrap_or_default();
     let held_after = next.as_ref().map(Instant::cidrs).unwrap_or_default();
     let held_here = |here: &Instant| if here.rows.is_empty() { held_before.clone() } else { here.cidrs() };
     let (old, new) = (held_here(before), held_here(after));
-    let entry = Entry::Resource(name.clone());
     let quiet = previous.as_ref().is_some_and(|previous| same_attributes(previous, after));
     let blocks: BTreeSet<Cidr> = held_before.iter().chain(&old).chain(&new).copied().collect();
     for cidr in blocks {
@@ -144,7 +187,7 @@ fn refold(writer: &mut Writer<'_>, name: &ResourceName, around: &Around) -> Resu
         if quiet && before.rows.is_empty() && piece.before && piece.old && piece.new {
             continue;
         }
-        mend(writer, &entry, cidr, piece, after, next.as_ref(), quiet)?;
+        mend(writer, entry, cidr, piece, around, quiet)?;
     }
     Ok(())
 }
@@ -174,16 +217,16 @@ fn mend(
     entry: &Entry,
     cidr: Cidr,
     piece: Piece,
-    here: &Instant,
-    next: Option<&Instant>,
+    around: &Around,
     quiet: bool,
 ) -> Result<(), TableError> {
-    let missing = || rows::damaged("an interval that observations speak of is missing");
+    let (here, next) = (&around.after, around.next.as_ref());
     let mut old_rows = Vec::new();
     let mut left = None;
     if piece.before {
-        left = writer.at_or_before(entry, cidr, piece.at.plus_micros(-1))?;
-        old_rows.push(left.clone().ok_or_else(missing)?);
+        let interval = around.left(writer, entry, cidr)?;
+        left = Some(interval.clone());
+        old_rows.push(interval);
     } else if piece.old {
         old_rows.push(writer.at_or_before(entry, cidr, piece.at)?.ok_or_else(missing)?);
     }

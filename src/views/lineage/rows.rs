@@ -1,5 +1,6 @@
 //! The values of the lineage view's rows, and how they are read and written.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use super::answers::{Cause, Changed, Contradiction, Holder};
@@ -74,7 +75,15 @@ pub struct SeenRow {
     pub retracted: Option<Moment>,
 }
 
-/// All observations of one resource at one instant that stand. A row of its own for the latest instant at which anything does.
+/// The latest instant of a resource at which anything stands; absent where nothing does.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LatestRow {
+    pub instant: Instant,
+    /// The blocks that it holds since then, and when that began.
+    pub starts: BTreeMap<Cidr, Timestamp>,
+}
+
+/// All observations of one resource at one instant that stand.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Instant {
     pub at: Timestamp,
@@ -164,6 +173,7 @@ pub struct ModifiedRow {
 
 stored_struct!(SpanRow { until, known, written, end_known, began, ended, varied, holder });
 stored_struct!(SeenRow { present, cause, retracted });
+stored_struct!(LatestRow { instant, starts });
 stored_struct!(Instant { at, rows });
 stored_struct!(Present { cidrs, attributes });
 stored_struct!(SummaryRow { last, lengths, party_lengths, cascades, resources });

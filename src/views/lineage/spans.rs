@@ -103,23 +103,44 @@ impl Writer<'_> {
         keys::of_block(self.organization, entry, cidr, Generation::Current).instant_descending(from)
     }
 
-    /// The interval of a holder at a block that starts at or before `at`, the latest of them.
-    pub fn at_or_before(
+    /// The interval of a holder at a block that starts at `from`.
+    pub fn starting(
+        &self,
+        entry: &Entry,
+        cidr: Cidr,
+        from: Timestamp,
+    ) -> Result<Option<(Timestamp, SpanRow)>, TableError> {
+        let row = rows::get(self.table, &keys::span(self.organization, cidr, from, entry))?;
+        Ok(row.map(|row| (from, row)))
+    }
+
+    /// When the interval of a holder at a block starts that is the latest to start at or before `at`.
+    pub fn start_at_or_before(
         &self,
         entry: &Entry,
         cidr: Cidr,
         at: Timestamp,
-    ) -> Result<Option<(Timestamp, SpanRow)>, TableError> {
+    ) -> Result<Option<Timestamp>, TableError> {
         let prefix = keys::of_block(self.organization, entry, cidr, Generation::Current);
         let mut start = None;
         rows::walk(self.table, &prefix, &prefix.clone().instant_descending(at), |part, _| {
             start = crate::views::keys::KeyReader::behind(part).instant_descending();
             Ok(ControlFlow::Break(()))
         })?;
-        let Some(from) = start else { return Ok(None) };
-        let row = rows::get(self.table, &keys::span(self.organization, cidr, from, entry))?
-            .ok_or_else(|| rows::damaged("a holder's interval is missing"))?;
-        Ok(Some((from, row)))
+        Ok(start)
+    }
+
+    /// The interval of a holder at a block that is the latest to start at or before `at`.
+    pub fn at_or_before(
+        &self,
+        entry: &Entry,
+        cidr: Cidr,
+        at: Timestamp,
+    ) -> Result<Option<(Timestamp, SpanRow)>, TableError> {
+        match self.start_at_or_before(entry, cidr, at)? {
+            None => Ok(None),
+            Some(from) => self.starting(entry, cidr, from)?.map(Some).ok_or_else(|| rows::damaged("an interval is missing")),
+        }
     }
 
     /// Every block and start of a holder, now and revised.
