@@ -5,6 +5,8 @@
 //! what is exchanged is JSON, by the schemas.
 
 mod domain;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
