@@ -12,6 +12,8 @@ mod python;
 mod same_answers;
 #[path = "../support/server.rs"]
 mod server;
+mod slow_clients;
+mod stream;
 mod takeover;
 mod trouble;
 mod trouble_http;
