@@ -7,6 +7,7 @@ mod embedded;
 #[allow(dead_code, reason = "other tests kill brokers")]
 #[path = "../support/kafka.rs"]
 mod kafka;
+mod panics;
 mod process;
 mod python;
 mod same_answers;
@@ -16,6 +17,8 @@ mod slow_clients;
 mod stream;
 mod takeover;
 mod trouble;
+mod trouble_disk;
 mod trouble_http;
+mod trouble_large;
 #[path = "../support/walkthrough.rs"]
 mod walkthrough;
