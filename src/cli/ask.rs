@@ -43,6 +43,9 @@ impl std::str::FromStr for Subject {
 #[derive(Args, Clone, Debug)]
 pub struct Who {
     address: IpAddr,
+    /// In this scope only: id, name, `private` or `public`
+    #[arg(long)]
+    scope: Option<String>,
     #[command(flatten)]
     moment: Moment,
     #[command(flatten)]
@@ -53,6 +56,9 @@ pub struct Who {
 pub struct History {
     /// An address, a block, or a resource (vpc-0a1…, KIND:ID)
     subject: Subject,
+    /// In this scope only: id, name, `private` or `public`; not for resources
+    #[arg(long)]
+    scope: Option<String>,
     #[command(flatten)]
     moment: Moment,
     #[command(flatten)]
@@ -93,7 +99,14 @@ pub struct Changes {
 pub fn who(ask: &Who, session: &Session) -> Result<(), Failure> {
     let address = query([("address", Some(ask.address.to_string()))]);
     let path = joined(&joined(&joined("/holders", &address), &ask.moment.query()), &ask.part.query());
+    let path = joined(&path, &in_scope(session, ask.scope.as_deref(), &ask.moment)?);
     session.show(&session.path(&path)?, lineage)
+}
+
+/// The scope that is asked about, as it stands in a query.
+fn in_scope(session: &Session, scope: Option<&str>, moment: &Moment) -> Result<String, Failure> {
+    let scope = scope.map(|scope| Names::new(session, moment.query()).scope(scope)).transpose()?;
+    Ok(query([("scope", scope.map(|scope| scope.to_string()))]))
 }
 
 pub fn history(ask: &History, session: &Session) -> Result<(), Failure> {
@@ -102,20 +115,35 @@ pub fn history(ask: &History, session: &Session) -> Result<(), Failure> {
     match &ask.subject {
         Subject::Block(cidr) => {
             let cidr = query([("cidr", Some(cidr.to_string()))]);
-            session.show(&session.path(&joined(&joined("/history", &cidr), rest))?, lineage)
+            let path = joined(&joined("/history", &cidr), rest);
+            let path = joined(&path, &in_scope(session, ask.scope.as_deref(), &ask.moment)?);
+            session.show(&session.path(&path)?, lineage)
         }
-        Subject::Resource(Resource { kind, id }) => {
-            let resource = query([("kind", Some(kind.to_string())), ("id", Some(id.clone()))]);
-            let path = session.path(&joined(&joined("/resource-history", &resource), rest))?;
-            session.show(&path, |answer: &ResourceHistory| {
-                let mut listing = intervals(&answer.held);
-                if answer.held.is_empty() && answer.next.is_none() {
-                    listing.note(format!("{kind} {id} was never observed"));
-                }
-                super::stands(listing, answer.head, answer.next.as_deref())
-            })
-        }
+        Subject::Resource(_) if ask.scope.is_some() => Err(Failure::usage(
+            "--scope is for addresses and blocks: a resource's blocks say by themselves where they are",
+        )),
+        Subject::Resource(resource) => of_resource(resource, rest, "was never observed", session),
     }
+}
+
+/// What a resource holds at a moment, now when none is named.
+pub fn resource(resource: &Resource, moment: &Moment, part: &Part, session: &Session) -> Result<(), Failure> {
+    let at = moment.at.clone().or_else(|| Some("now".to_owned()));
+    let rest = joined(&format!("?{}", Moment { at, ..moment.clone() }.query()), &part.query());
+    of_resource(resource, rest.trim_start_matches('?'), "is not known to hold anything then", session)
+}
+
+fn of_resource(resource: &Resource, rest: &str, nothing: &str, session: &Session) -> Result<(), Failure> {
+    let Resource { kind, id } = resource;
+    let resource = query([("kind", Some(kind.to_string())), ("id", Some(id.clone()))]);
+    let path = session.path(&joined(&joined("/resource-history", &resource), rest))?;
+    session.show(&path, |answer: &ResourceHistory| {
+        let mut listing = intervals(&answer.held);
+        if answer.held.is_empty() && answer.next.is_none() {
+            listing.note(format!("{kind} {id} {nothing}"));
+        }
+        super::stands(listing, answer.head, answer.next.as_deref())
+    })
 }
 
 pub fn overlaps(ask: &Overlaps, session: &Session) -> Result<(), Failure> {
@@ -185,8 +213,9 @@ pub fn changes(ask: &Changes, session: &Session) -> Result<(), Failure> {
     })
 }
 
-pub fn outcome(id: CommandId, session: &Session) -> Result<(), Failure> {
-    session.show(&session.path(&format!("/outcomes/{id}"))?, |outcome: &Outcome| {
+pub fn outcome(id: CommandId, wait: Option<u8>, session: &Session) -> Result<(), Failure> {
+    let wait = query([("wait_seconds", wait.map(|seconds| seconds.to_string()))]);
+    session.show(&session.path(&joined(&format!("/outcomes/{id}"), &wait))?, |outcome: &Outcome| {
         let (decision, why) = match &outcome.decision {
             Decision::Accepted(events) => {
                 let names: Vec<_> = events.iter().map(crate::domain::event::Event::type_name).collect();

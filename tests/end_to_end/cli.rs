@@ -62,6 +62,15 @@ fn works(home: &Path, flags: Vec<String>) {
     ipam(home, &["use", ORGANIZATION, "--as", ADMIN]).says(ACCEPTED, &[]);
     shell.ok("instance create --home eu-central-1 --region us-west-2");
 
+    let private = shell.ok("scope show private -q");
+    assert!(shell.ok("scope show private").contains("default"));
+    let scopes: Value = serde_json::from_str(&shell.ok("scope list --output json")).expect("JSON alone");
+    let ipam = scopes["items"][0]["ipam"].as_str().expect("an id").to_owned();
+    assert_eq!(shell.ok(&format!("scope list --ipam {ipam} -q")).lines().count(), 2);
+    shell.run("scope list --ipam nothing").says(USAGE, &["there is no IPAM `nothing`"]);
+    shell.run("scope show nothing").says(USAGE, &["there is no scope `nothing`"]);
+    shell.run("scope show ipam-scope-0123456789abcdef0").says(USAGE, &["ScopeNotFound"]);
+    assert_eq!(shell.ok("org list -q"), ORGANIZATION);
     let eu = shell.ok("pool create eu --scope private --locale eu-central-1 -q");
     assert!(eu.starts_with("ipam-pool-") && eu.lines().count() == 1, "{eu}");
     assert_eq!(shell.ok("pool provision eu 10.0.0.0/8 -q"), "10.0.0.0/8");
@@ -95,6 +104,16 @@ fn works(home: &Path, flags: Vec<String>) {
     let list: Value = serde_json::from_str(&shell.ok("allocation list eu/prod --output json")).expect("JSON alone");
     assert_eq!(list["items"].as_array().map(Vec::len), Some(3));
     assert!(shell.ok("who 10.0.0.77").contains("vpc-0a1b2c"));
+    assert!(shell.ok(&format!("who 10.0.0.77 --scope {private}")).contains("vpc-0a1b2c"));
+    assert!(!shell.ok("who 10.0.0.77 --scope public").contains("vpc-0a1b2c"));
+    assert!(!shell.ok("history 10.0.0.77 --scope public").contains("vpc-0a1b2c"));
+    shell.run("history vpc-0a1b2c --scope public").says(USAGE, &["--scope is for addresses"]);
+    assert!(shell.ok(&format!("outcome {id} --wait 1")).contains("AllocateCidr"));
+    let observe = "resource observe vpc-07 --cidr 10.9.0.0/16 --account 222222222222 --region eu-central-1";
+    shell.ok(&format!("{observe} --observed-at 2024-05-01T12:00:00Z"));
+    shell.ok("resource gone vpc-07 --observed-at 2024-06-01T12:00:00Z");
+    shell.run("resource show vpc-07").says(ACCEPTED, &["vpc vpc-07 is not known to hold anything then"]);
+    assert!(shell.ok("resource show vpc-07 --at 2024-05-20").contains("10.9.0.0/16"));
     shell.ok("release 10.0.0.0/24 --reason moved");
     assert!(shell.ok("history 10.0.0.77").contains("vpc-0a1b2c"), "released, not forgotten");
     shell.run("release 10.0.0.0/24").says(USAGE, &["10.0.0.0/24"]);
