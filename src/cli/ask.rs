@@ -1,18 +1,21 @@
-//! `ipam who`, `history`, `overlaps`, `changes`, `outcome`: questions about addresses and commands.
+//! `ipam who`, `history`, `overlaps`, `changes`, `outcome`, `events`: questions about addresses and commands.
 
 use std::net::IpAddr;
+use std::ops::ControlFlow;
 
 use clap::Args;
 
 use super::arguments::{Moment, Part, Resource, query};
 use super::failure::Failure;
 use super::names::{Names, joined};
-use super::print::{Listing, instant, or_dash};
-use super::session::Session;
+use super::print::{self, Listing, instant, or_dash};
+use super::session::{Session, problem, read};
+use super::settings::Format;
 use crate::address::{Cidr, CidrError};
-use crate::domain::id::{CommandId, Region};
+use crate::domain::id::{CommandId, Region, Revision};
 use crate::domain::kind::ResourceKind;
 use crate::domain::outcome::{Decision, Outcome};
+use crate::views::answer::{Answer, OrganizationAnswer};
 use crate::views::lineage::answers::{
     Cause, ChangesAnswer, Held, Holder, LineageAnswer, Observed, ResourceHistory, Turn,
 };
@@ -238,6 +241,71 @@ pub fn outcome(id: CommandId, wait: Option<u8>, session: &Session) -> Result<(),
             ],
         )
     })
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct Events {
+    /// The first revision [default: 1]
+    #[arg(long, value_name = "REVISION", value_parser = super::settings::revision)]
+    from: Option<Revision>,
+    /// Go on with what is decided next, until interrupted
+    #[arg(long)]
+    follow: bool,
+}
+
+/// All outcomes of the organisation in their order, a line each.
+pub fn events(ask: &Events, session: &Session) -> Result<(), Failure> {
+    let from = ask.from.unwrap_or(Revision(1));
+    let client = session.reading()?;
+    let last = if ask.follow {
+        if !client.is_live() {
+            return Err(Failure::usage("--follow needs a running server: nothing is decided here meanwhile"));
+        }
+        None
+    } else {
+        let answer: Answer<OrganizationAnswer> = session.ask(&session.path("")?)?;
+        if answer.head.revision < from {
+            return Ok(());
+        }
+        Some(answer.head.revision)
+    };
+    let which =
+        query([("organization", Some(session.organization()?.to_string())), ("from_revision", Some(from.to_string()))]);
+    let mut unreadable = None;
+    let refused = client
+        .follow(&joined("/v1/events", &which), &mut |line| {
+            let Some(data) = line.strip_prefix("data: ") else { return ControlFlow::Continue(()) };
+            let outcome: Outcome = match read(data.as_bytes()) {
+                Ok(outcome) => outcome,
+                Err(failure) => {
+                    unreadable = Some(failure);
+                    return ControlFlow::Break(());
+                }
+            };
+            let shown = match (session.settings.output, session.settings.quiet) {
+                (Format::Json, _) => data.to_owned(),
+                (Format::Table, true) => or_dash(outcome.revision),
+                (Format::Table, false) => one_line(&outcome),
+            };
+            print::one_of_many(&shown)?;
+            if last.is_some() && outcome.revision >= last { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })
+        .map_err(|no| Failure::Unreachable(no.why))?;
+    match (unreadable, refused) {
+        (Some(failure), _) => Err(failure),
+        (None, Some(reply)) => Err(Failure::of_query(problem(&reply))),
+        (None, None) => Ok(()),
+    }
+}
+
+fn one_line(outcome: &Outcome) -> String {
+    let decision = match &outcome.decision {
+        Decision::Accepted(_) => "accepted".to_owned(),
+        Decision::Rejected(rejection) => format!("rejected {}", rejection.code),
+    };
+    let reason = outcome.reason.as_ref().map_or_else(String::new, |reason| format!("  {reason}"));
+    let (revision, at) = (or_dash(outcome.revision), instant(outcome.decided_at));
+    format!("{revision:>7}  {at:<27}  {}  {}  {decision}{reason}", outcome.principal.account, outcome.command_type)
 }
 
 fn event_names(outcome: &Outcome) -> String {

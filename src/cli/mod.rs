@@ -25,6 +25,7 @@ mod scope;
 mod serve;
 mod session;
 mod settings;
+mod status;
 mod topics;
 mod upkeep;
 
@@ -130,6 +131,13 @@ enum Command {
         #[arg(long, value_name = "SECONDS")]
         wait: Option<u8>,
     },
+    /// All outcomes of the organisation, in order
+    #[command(after_help = "Examples:
+  ipam events --from 1200
+  ipam events --follow --output json")]
+    Events(ask::Events),
+    /// Where the ledger is, whether it answers, and how far its views are
+    Status,
     /// Send a command as JSON, from a file or from stdin
     #[command(after_help = "Example:
   echo '{\"principal\": {\"account\": \"222222222222\"}, \"type\": \"RevokeAdmin\", \"payload\": {\"account\": \"222222222222\"}}' \\
@@ -217,6 +225,8 @@ fn ask(command: Command, session: Session) -> Result<(), Failure> {
             session.send(|names| Ok(UntagResource { resource: names.object(&object)?, keys }.into()))
         }
         Command::Outcome { command_id, wait } => ask::outcome(command_id, wait, &session),
+        Command::Events(ask) => ask::events(&ask, &session),
+        Command::Status => status::run(&session),
         Command::Raw(raw) => raw::run(&raw, session),
         Command::Import(ask) => import::run(&ask, &session),
         Command::Use { .. }
