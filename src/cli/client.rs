@@ -28,7 +28,7 @@ pub enum Client {
     /// A running server.
     Remote { url: String, agent: ureq::Agent },
     /// A ledger that this process opened.
-    Local { directory: PathBuf, router: Router, runtime: Runtime, node: Option<Node> },
+    Local { directory: PathBuf, router: Router, runtime: Runtime, node: Option<Box<Node>> },
 }
 
 impl fmt::Debug for Client {
@@ -80,7 +80,7 @@ impl Client {
         let router = node.router(Limits::default());
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let (directory, runtime) = (directory.to_owned(), runtime.map_err(|error| error.to_string())?);
-        Ok(Self::Local { directory, router, runtime, node: Some(node) })
+        Ok(Self::Local { directory, router, runtime, node: Some(Box::new(node)) })
     }
 
     /// Asks, and waits for the whole answer.

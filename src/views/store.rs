@@ -15,9 +15,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rocksdb::{
-    BlockBasedOptions, BoundColumnFamily, Cache, ColumnFamilyDescriptor, DBCompressionType, DBRawIteratorWithThreadMode, DBWithThreadMode,
-    FlushOptions, MultiThreaded, Options, ReadOptions, SliceTransform, SnapshotWithThreadMode, WriteBatch,
-    WriteOptions,
+    BlockBasedOptions, BoundColumnFamily, Cache, ColumnFamilyDescriptor, DBCompressionType,
+    DBRawIteratorWithThreadMode, DBWithThreadMode, FlushOptions, MultiThreaded, Options, ReadOptions, SliceTransform,
+    SnapshotWithThreadMode, WriteBatch, WriteOptions,
 };
 
 use super::position::{Position, position_key};
@@ -239,7 +239,13 @@ impl Snapshot<'_> {
     pub fn rows(&self, family: &str) -> Result<FamilyRows<'_>, TableError> {
         let prefixes = self.store.families.iter().find(|own| own.name == family).and_then(|own| own.prefixes);
         let family = self.store.family(family)?;
-        Ok(FamilyRows { snapshot: &self.inner, family, prefixes, within_prefix: RefCell::default(), anywhere: RefCell::default() })
+        Ok(FamilyRows {
+            snapshot: &self.inner,
+            family,
+            prefixes,
+            within_prefix: RefCell::default(),
+            anywhere: RefCell::default(),
+        })
     }
 }
 

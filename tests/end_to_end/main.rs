@@ -20,5 +20,6 @@ mod trouble;
 mod trouble_disk;
 mod trouble_http;
 mod trouble_large;
+mod trouble_topic;
 #[path = "../support/walkthrough.rs"]
 mod walkthrough;
