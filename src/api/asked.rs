@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use axum::http::{HeaderMap, StatusCode};
 use tokio::sync::watch;
@@ -19,7 +21,15 @@ pub struct Asked {
     path: BTreeMap<String, String>,
     query: BTreeMap<String, String>,
     pub headers: HeaderMap,
+    pub connection: Connection,
+}
+
+/// The connection that a request came on; nothing is known of it where the router is called in process.
+#[derive(Clone, Debug, Default)]
+pub struct Connection {
     pub stopping: Stopping,
+    /// Whether it was ended because the client did not read what it had asked for.
+    pub cut_off: Arc<AtomicBool>,
 }
 
 /// Resolves when the server stops: answers that would go on for ever end then. Never, where nobody serves.
@@ -50,7 +60,7 @@ impl Asked {
         path: BTreeMap<String, String>,
         query: Vec<(String, String)>,
         headers: HeaderMap,
-        stopping: Stopping,
+        connection: Connection,
     ) -> Result<Self, Problem> {
         let names = || known.iter().filter(|one| one.place == Place::Query).map(|one| one.name);
         let mut checked = BTreeMap::new();
@@ -69,7 +79,7 @@ impl Asked {
                     .value("parameter", parameter.name));
             }
         }
-        Ok(Self { path, query: checked, headers, stopping })
+        Ok(Self { path, query: checked, headers, connection })
     }
 
     /// A parameter of the path.

@@ -30,8 +30,9 @@ use std::sync::Arc;
 
 pub use commands::{Accepted, BatchAnswer, REPEATED_HEADER};
 pub use envelope::{CommandRequest, Completed, complete};
+pub use node::PartitionStatus;
 pub use problem::{PROBLEM_JSON, Problem, nearest};
-pub use queries::NextCidr;
+pub use queries::{NextCidr, OrganizationHead};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 

@@ -4,6 +4,7 @@
 //! buffer and is then cut off; it costs nobody else anything.
 
 use std::convert::Infallible;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -14,13 +15,14 @@ use tokio::sync::mpsc::{Sender, channel};
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::asked::{Asked, Stopping};
+use super::asked::{Asked, Connection, Stopping};
 use super::problem::Problem;
 use super::queries::organization_of;
 use super::route::Answering;
 use super::{Api, waiting};
 use crate::domain::id::{CommandId, OrganizationId, Revision};
 use crate::views::outcomes::RecordedOutcome;
+use crate::views::waiting::Awaited;
 use crate::views::when::QueryError;
 
 /// The media type of server-sent events.
@@ -51,18 +53,19 @@ pub fn stream(api: Api, asked: Asked, _: Body) -> Answering {
             Problem::try_later("Overloaded", "too many clients of the event stream; try again later", 10)
         })?;
         let (events, waiting) = channel::<Bytes>(api.limits().stream_events_max);
-        let stopping = asked.stopping.clone();
+        let Connection { stopping, cut_off } = asked.connection;
         tokio::spawn(async move {
             api.metrics().stream_clients.inc();
             let ended = follow(&api, &organization, from, &events, stopping).await;
             api.metrics().stream_clients.dec();
             match ended {
-                Ended::CutOff => {
+                // The connection may find out first.
+                Ended::Done if !cut_off.load(Ordering::Relaxed) => {}
+                Ended::Done | Ended::CutOff => {
                     api.metrics().stream_cut_off.inc();
                     tracing::info!(%organization, "a client of the event stream does not read and is cut off");
                 }
                 Ended::Failed(error) => tracing::error!(%organization, %error, "the event stream ended"),
-                Ended::Done => {}
             }
             drop(permit);
         });
@@ -101,9 +104,9 @@ async fn follow(
     events: &Sender<Bytes>,
     mut stopping: Stopping,
 ) -> Ended {
-    let mut commits = api.views().progress().subscribe();
     loop {
-        commits.mark_unchanged();
+        // Before the look, so that nothing falls between them.
+        let grown = api.views().progress().waiting().register(organization, Awaited::Revision(next));
         let (views, asked) = (api.views().clone(), organization.clone());
         let read = tokio::task::spawn_blocking(move || views.outcomes(&asked, next, READ_OUTCOMES)).await;
         let outcomes = match read {
@@ -111,18 +114,17 @@ async fn follow(
             Ok(Err(error)) => return Ended::Failed(error.to_string()),
             Err(error) => return Ended::Failed(error.to_string()),
         };
-        let more = outcomes.len() == READ_OUTCOMES;
         for outcome in &outcomes {
             if let Some(ended) = send(api, events, event(outcome)).await {
                 return ended;
             }
             next = outcome.revision.map_or(next, Revision::next);
         }
-        if more {
+        if !outcomes.is_empty() {
             continue;
         }
         tokio::select! {
-            changed = commits.changed() => if changed.is_err() { return Ended::Done },
+            () = grown => {}
             () = stopping.stopped() => return Ended::Done,
             () = events.closed() => return Ended::Done,
             () = tokio::time::sleep(KEEP_ALIVE) => {

@@ -52,6 +52,7 @@ impl JsonSchema for When {
 parameters! {
     Path ORGANIZATION "organization": OrganizationId, "The organisation, or a lone account.";
     Path IPAM "ipam": IpamId, "The IPAM.";
+    Path SHOWN_SCOPE "scope": ScopeId, "The scope.";
     Path POOL "pool": PoolId, "The pool.";
     Path ALLOCATION "allocation": AllocationId, "The allocation.";
     Path COMMAND "command_id": CommandId, "The command.";

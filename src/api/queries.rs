@@ -18,7 +18,7 @@ use crate::views::answer::{
     AllocationAnswer, Answer, IpamAnswer, OrganizationAnswer, Page, Paging, PoolAnswer, PoolCidrAnswer, PoolTree,
     ScopeAnswer, UsagePoint,
 };
-use crate::views::when::{QueryError, When};
+use crate::views::when::{AnswerHead, QueryError, When};
 
 /// The block that a pool would hand out next; nothing is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -27,8 +27,30 @@ pub struct NextCidr {
     pub cidr: Cidr,
 }
 
+/// An organisation or a lone account that has a history here, and where that ends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OrganizationHead {
+    pub organization: OrganizationId,
+    #[serde(flatten)]
+    pub head: AnswerHead,
+}
+
 /// An answer, or why there is none.
 pub type Answered<T> = Result<Answer<T>, Problem>;
+
+/// All organisations, by id. They are told apart by partition and stream alone, so no one revision answers for all.
+pub fn organizations(api: &Api, asked: &Asked) -> Result<Page<OrganizationHead>, Problem> {
+    let Paging { limit, after } = paging(api, asked)?;
+    let all = api.views().organizations().map_err(QueryError::Store)?;
+    let mut rest = all.into_iter().filter(|(id, _)| after.as_deref().is_none_or(|after| id.as_str() > after));
+    let items: Vec<_> = rest
+        .by_ref()
+        .take(limit)
+        .map(|(organization, head)| OrganizationHead { organization, head: AnswerHead::from(head.moment) })
+        .collect();
+    let next = rest.next().and(items.last()).map(|last| last.organization.to_string());
+    Ok(Page { items, next })
+}
 
 pub fn organization(api: &Api, asked: &Asked) -> Answered<OrganizationAnswer> {
     Ok(api.views().organization(&organization_of(asked)?, &when(asked)?)?)
@@ -48,6 +70,10 @@ pub fn ipam(api: &Api, asked: &Asked) -> Answered<IpamAnswer> {
 
 pub fn scopes(api: &Api, asked: &Asked) -> Answered<Page<ScopeAnswer>> {
     Ok(api.views().scopes(&organization_of(asked)?, &when(asked)?, asked.query("ipam")?)?)
+}
+
+pub fn scope(api: &Api, asked: &Asked) -> Answered<ScopeAnswer> {
+    Ok(api.views().scope(&organization_of(asked)?, &when(asked)?, asked.path("scope")?)?)
 }
 
 pub fn pools(api: &Api, asked: &Asked) -> Answered<PoolTree> {

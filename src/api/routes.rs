@@ -7,7 +7,7 @@ use super::node::{self, PartitionStatus, Status};
 use super::parameters::{
     ADDRESS, AFTER, ALLOCATION, AS_OF, AT, AT_LEAST, CIDR, COMMAND, FROM, FROM_REVISION, IPAM, KIND, LAST_EVENT_ID,
     LIMIT, NETMASK_LENGTH, OF_IPAM, ORGANIZATION, OUTCOME_WAIT_SECONDS, POOL, PREFER, REGION, RESOURCE, SCOPE,
-    STREAM_ORGANIZATION, THE_SCOPE, UNTIL, WAIT_SECONDS,
+    SHOWN_SCOPE, STREAM_ORGANIZATION, THE_SCOPE, UNTIL, WAIT_SECONDS,
 };
 use super::route::{Answering, Content, Handler, Parameter, Route, Verb, query};
 use super::{Api, lineage, metrics, outcomes, queries};
@@ -60,6 +60,13 @@ fn objects() -> Vec<Route> {
     let paged = |own: &[&'static Parameter]| [&[&ORGANIZATION], own, &WHEN, &[&LIMIT, &AFTER]].concat();
     vec![
         query(
+            "/v1/organizations",
+            "listOrganizations",
+            "Organisations and lone accounts, by id, with where the history of each ends.",
+            &[&LIMIT, &AFTER],
+            queries::organizations,
+        ),
+        query(
             "/v1/organizations/{organization}",
             "showOrganization",
             "Accounts, roles, the administrator; what is monitored and why not.",
@@ -74,6 +81,13 @@ fn objects() -> Vec<Route> {
             "Scopes, with how much is in them.",
             &with(&[&OF_IPAM]),
             queries::scopes,
+        ),
+        query(
+            "/v1/organizations/{organization}/scopes/{scope}",
+            "showScope",
+            "One scope, with how much is in it.",
+            &with(&[&SHOWN_SCOPE]),
+            queries::scope,
         ),
         query(
             "/v1/organizations/{organization}/pools",

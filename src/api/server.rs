@@ -7,10 +7,13 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use axum::{Extension, Router};
+use axum::Router;
+use axum::http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
@@ -19,8 +22,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, Sleep};
+use tower::ServiceExt as _;
 
-use super::asked::Stopping;
+use super::asked::{Connection, Stopping};
 use super::limits::Limits;
 
 /// Serves `router` until `stop` resolves, then lets open requests finish for at most `stop_time_max`.
@@ -34,7 +38,6 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let (stopping, stopped) = watch::channel(false);
-    let router = router.layer(Extension(Stopping::new(stopped)));
     let connections = Arc::new(Semaphore::new(limits.connections_max));
     let graceful = GracefulShutdown::new();
     let mut builder = http1::Builder::new();
@@ -45,10 +48,10 @@ pub async fn serve(
             () = &mut stop => break,
             permit = Arc::clone(&connections).acquire_owned() => permit.map_err(io::Error::other)?,
         };
-        let stream = tokio::select! {
+        let (stream, client) = tokio::select! {
             () = &mut stop => break,
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+                Ok(accepted) => accepted,
                 Err(error) if is_of_one_connection(&error) => continue,
                 Err(error) => {
                     // Out of file descriptors, most likely: connections will end and free some.
@@ -62,12 +65,21 @@ pub async fn serve(
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "cannot set TCP_NODELAY");
         }
-        let io = TokioIo::new(Impatient::new(stream, limits.write_time_max));
-        let connection = builder.serve_connection(io, TowerToHyperService::new(router.clone()));
-        let connection = graceful.watch(connection);
+        let cut_off = Arc::<AtomicBool>::default();
+        let of_request = Connection { stopping: Stopping::new(stopped.clone()), cut_off: Arc::clone(&cut_off) };
+        let service = router.clone().map_request(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(of_request.clone());
+            request
+        });
+        let io = TokioIo::new(Impatient::new(stream, limits.write_time_max, Arc::clone(&cut_off)));
+        let connection = graceful.watch(builder.serve_connection(io, TowerToHyperService::new(service)));
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection ended early");
+            match connection.await {
+                Err(_) if cut_off.load(Ordering::Relaxed) => {
+                    tracing::info!(%client, "a client does not read what it asked for and is cut off");
+                }
+                Err(error) => tracing::debug!(%client, %error, "a connection ended early"),
+                Ok(()) => {}
             }
             drop(permit);
         });
@@ -92,11 +104,13 @@ struct Impatient {
     patience: Duration,
     /// Running while a write is stuck.
     stuck: Option<Pin<Box<Sleep>>>,
+    /// Set when patience is over.
+    cut_off: Arc<AtomicBool>,
 }
 
 impl Impatient {
-    fn new(stream: TcpStream, patience: Duration) -> Self {
-        Self { stream, patience, stuck: None }
+    fn new(stream: TcpStream, patience: Duration, cut_off: Arc<AtomicBool>) -> Self {
+        Self { stream, patience, stuck: None, cut_off }
     }
 
     /// Passes on what became of a write, or fails when it has been stuck for too long.
@@ -108,6 +122,7 @@ impl Impatient {
         let patience = self.patience;
         let stuck = self.stuck.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + patience)));
         ready!(stuck.as_mut().poll(context));
+        self.cut_off.store(true, Ordering::Relaxed);
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read")))
     }
 }

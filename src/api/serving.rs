@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, on};
 use tokio::sync::Semaphore;
 
-use super::asked::{Asked, Stopping};
+use super::asked::{Asked, Connection};
 use super::problem::{Problem, nearest, shortened};
 use super::route::{Handler, Route, Verb};
 use super::{Api, waiting};
@@ -61,8 +61,8 @@ async fn answer(api: &Api, route: &Route, request: Request) -> Result<Response, 
         .collect::<BTreeMap<_, _>>();
     let Query(query) = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri)
         .map_err(|error| Problem::malformed(format!("the query: {error}")))?;
-    let stopping = parts.extensions.get::<Stopping>().cloned().unwrap_or_default();
-    let asked = Asked::new(&route.parameters, path, query, parts.headers, stopping)?;
+    let connection = parts.extensions.get::<Connection>().cloned().unwrap_or_default();
+    let asked = Asked::new(&route.parameters, path, query, parts.headers, connection)?;
     match &route.handler {
         Handler::Call(call) => call(api.clone(), asked, body).await,
         Handler::Query(query) => {

@@ -1,18 +1,21 @@
-//! `ipam who`, `history`, `overlaps`, `changes`, `outcome`: questions about addresses and commands.
+//! `ipam who`, `history`, `overlaps`, `changes`, `outcome`, `events`: questions about addresses and commands.
 
 use std::net::IpAddr;
+use std::ops::ControlFlow;
 
 use clap::Args;
 
 use super::arguments::{Moment, Part, Resource, query};
 use super::failure::Failure;
 use super::names::{Names, joined};
-use super::print::{Listing, instant, or_dash};
-use super::session::Session;
+use super::print::{self, Listing, instant, or_dash};
+use super::session::{Session, problem, read};
+use super::settings::Format;
 use crate::address::{Cidr, CidrError};
-use crate::domain::id::{CommandId, Region};
+use crate::domain::id::{CommandId, Region, Revision};
 use crate::domain::kind::ResourceKind;
 use crate::domain::outcome::{Decision, Outcome};
+use crate::views::answer::{Answer, OrganizationAnswer};
 use crate::views::lineage::answers::{
     Cause, ChangesAnswer, Held, Holder, LineageAnswer, Observed, ResourceHistory, Turn,
 };
@@ -43,6 +46,9 @@ impl std::str::FromStr for Subject {
 #[derive(Args, Clone, Debug)]
 pub struct Who {
     address: IpAddr,
+    /// In this scope only: id, name, `private` or `public`
+    #[arg(long)]
+    scope: Option<String>,
     #[command(flatten)]
     moment: Moment,
     #[command(flatten)]
@@ -53,6 +59,9 @@ pub struct Who {
 pub struct History {
     /// An address, a block, or a resource (vpc-0a1…, KIND:ID)
     subject: Subject,
+    /// In this scope only: id, name, `private` or `public`; not for resources
+    #[arg(long)]
+    scope: Option<String>,
     #[command(flatten)]
     moment: Moment,
     #[command(flatten)]
@@ -93,7 +102,14 @@ pub struct Changes {
 pub fn who(ask: &Who, session: &Session) -> Result<(), Failure> {
     let address = query([("address", Some(ask.address.to_string()))]);
     let path = joined(&joined(&joined("/holders", &address), &ask.moment.query()), &ask.part.query());
+    let path = joined(&path, &in_scope(session, ask.scope.as_deref(), &ask.moment)?);
     session.show(&session.path(&path)?, lineage)
+}
+
+/// The scope that is asked about, as it stands in a query.
+fn in_scope(session: &Session, scope: Option<&str>, moment: &Moment) -> Result<String, Failure> {
+    let scope = scope.map(|scope| Names::new(session, moment.query()).scope(scope)).transpose()?;
+    Ok(query([("scope", scope.map(|scope| scope.to_string()))]))
 }
 
 pub fn history(ask: &History, session: &Session) -> Result<(), Failure> {
@@ -102,20 +118,35 @@ pub fn history(ask: &History, session: &Session) -> Result<(), Failure> {
     match &ask.subject {
         Subject::Block(cidr) => {
             let cidr = query([("cidr", Some(cidr.to_string()))]);
-            session.show(&session.path(&joined(&joined("/history", &cidr), rest))?, lineage)
+            let path = joined(&joined("/history", &cidr), rest);
+            let path = joined(&path, &in_scope(session, ask.scope.as_deref(), &ask.moment)?);
+            session.show(&session.path(&path)?, lineage)
         }
-        Subject::Resource(Resource { kind, id }) => {
-            let resource = query([("kind", Some(kind.to_string())), ("id", Some(id.clone()))]);
-            let path = session.path(&joined(&joined("/resource-history", &resource), rest))?;
-            session.show(&path, |answer: &ResourceHistory| {
-                let mut listing = intervals(&answer.held);
-                if answer.held.is_empty() && answer.next.is_none() {
-                    listing.note(format!("{kind} {id} was never observed"));
-                }
-                super::stands(listing, answer.head, answer.next.as_deref())
-            })
-        }
+        Subject::Resource(_) if ask.scope.is_some() => Err(Failure::usage(
+            "--scope is for addresses and blocks: a resource's blocks say by themselves where they are",
+        )),
+        Subject::Resource(resource) => of_resource(resource, rest, "was never observed", session),
     }
+}
+
+/// What a resource holds at a moment, now when none is named.
+pub fn resource(resource: &Resource, moment: &Moment, part: &Part, session: &Session) -> Result<(), Failure> {
+    let at = moment.at.clone().or_else(|| Some("now".to_owned()));
+    let rest = joined(&format!("?{}", Moment { at, ..moment.clone() }.query()), &part.query());
+    of_resource(resource, rest.trim_start_matches('?'), "is not known to hold anything then", session)
+}
+
+fn of_resource(resource: &Resource, rest: &str, nothing: &str, session: &Session) -> Result<(), Failure> {
+    let Resource { kind, id } = resource;
+    let resource = query([("kind", Some(kind.to_string())), ("id", Some(id.clone()))]);
+    let path = session.path(&joined(&joined("/resource-history", &resource), rest))?;
+    session.show(&path, |answer: &ResourceHistory| {
+        let mut listing = intervals(&answer.held);
+        if answer.held.is_empty() && answer.next.is_none() {
+            listing.note(format!("{kind} {id} {nothing}"));
+        }
+        super::stands(listing, answer.head, answer.next.as_deref())
+    })
 }
 
 pub fn overlaps(ask: &Overlaps, session: &Session) -> Result<(), Failure> {
@@ -185,8 +216,9 @@ pub fn changes(ask: &Changes, session: &Session) -> Result<(), Failure> {
     })
 }
 
-pub fn outcome(id: CommandId, session: &Session) -> Result<(), Failure> {
-    session.show(&session.path(&format!("/outcomes/{id}"))?, |outcome: &Outcome| {
+pub fn outcome(id: CommandId, wait: Option<u8>, session: &Session) -> Result<(), Failure> {
+    let wait = query([("wait_seconds", wait.map(|seconds| seconds.to_string()))]);
+    session.show(&session.path(&joined(&format!("/outcomes/{id}"), &wait))?, |outcome: &Outcome| {
         let (decision, why) = match &outcome.decision {
             Decision::Accepted(events) => {
                 let names: Vec<_> = events.iter().map(crate::domain::event::Event::type_name).collect();
@@ -209,6 +241,71 @@ pub fn outcome(id: CommandId, session: &Session) -> Result<(), Failure> {
             ],
         )
     })
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct Events {
+    /// The first revision [default: 1]
+    #[arg(long, value_name = "REVISION", value_parser = super::settings::revision)]
+    from: Option<Revision>,
+    /// Go on with what is decided next, until interrupted
+    #[arg(long)]
+    follow: bool,
+}
+
+/// All outcomes of the organisation in their order, a line each.
+pub fn events(ask: &Events, session: &Session) -> Result<(), Failure> {
+    let from = ask.from.unwrap_or(Revision(1));
+    let client = session.reading()?;
+    let last = if ask.follow {
+        if !client.is_live() {
+            return Err(Failure::usage("--follow needs a running server: nothing is decided here meanwhile"));
+        }
+        None
+    } else {
+        let answer: Answer<OrganizationAnswer> = session.ask(&session.path("")?)?;
+        if answer.head.revision < from {
+            return Ok(());
+        }
+        Some(answer.head.revision)
+    };
+    let which =
+        query([("organization", Some(session.organization()?.to_string())), ("from_revision", Some(from.to_string()))]);
+    let mut unreadable = None;
+    let refused = client
+        .follow(&joined("/v1/events", &which), &mut |line| {
+            let Some(data) = line.strip_prefix("data: ") else { return ControlFlow::Continue(()) };
+            let outcome: Outcome = match read(data.as_bytes()) {
+                Ok(outcome) => outcome,
+                Err(failure) => {
+                    unreadable = Some(failure);
+                    return ControlFlow::Break(());
+                }
+            };
+            let shown = match (session.settings.output, session.settings.quiet) {
+                (Format::Json, _) => data.to_owned(),
+                (Format::Table, true) => or_dash(outcome.revision),
+                (Format::Table, false) => one_line(&outcome),
+            };
+            print::one_of_many(&shown)?;
+            if last.is_some() && outcome.revision >= last { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })
+        .map_err(|no| Failure::Unreachable(no.why))?;
+    match (unreadable, refused) {
+        (Some(failure), _) => Err(failure),
+        (None, Some(reply)) => Err(Failure::of_query(problem(&reply))),
+        (None, None) => Ok(()),
+    }
+}
+
+fn one_line(outcome: &Outcome) -> String {
+    let decision = match &outcome.decision {
+        Decision::Accepted(_) => "accepted".to_owned(),
+        Decision::Rejected(rejection) => format!("rejected {}", rejection.code),
+    };
+    let reason = outcome.reason.as_ref().map_or_else(String::new, |reason| format!("  {reason}"));
+    let (revision, at) = (or_dash(outcome.revision), instant(outcome.decided_at));
+    format!("{revision:>7}  {at:<27}  {}  {}  {decision}{reason}", outcome.principal.account, outcome.command_type)
 }
 
 fn event_names(outcome: &Outcome) -> String {

@@ -1,7 +1,9 @@
 //! One way to ask the ledger: a running server over HTTP, or the same router in this process.
 
 use std::fmt;
-use std::path::Path;
+use std::io::{BufRead as _, BufReader};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use axum::Router;
@@ -26,7 +28,7 @@ pub enum Client {
     /// A running server.
     Remote { url: String, agent: ureq::Agent },
     /// A ledger that this process opened.
-    Local { router: Router, runtime: Runtime, node: Option<Node> },
+    Local { directory: PathBuf, router: Router, runtime: Runtime, node: Option<Box<Node>> },
 }
 
 impl fmt::Debug for Client {
@@ -77,7 +79,8 @@ impl Client {
         node.catch_up().map_err(|error| error.to_string())?;
         let router = node.router(Limits::default());
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-        Ok(Self::Local { router, runtime: runtime.map_err(|error| error.to_string())?, node: Some(node) })
+        let (directory, runtime) = (directory.to_owned(), runtime.map_err(|error| error.to_string())?);
+        Ok(Self::Local { directory, router, runtime, node: Some(Box::new(node)) })
     }
 
     /// Asks, and waits for the whole answer.
@@ -92,6 +95,76 @@ impl Client {
             }
         }
     }
+}
+
+/// Takes a line of an answer; breaks when it has had enough.
+type Line<'a> = dyn FnMut(&str) -> ControlFlow<()> + 'a;
+
+impl Client {
+    /// Asks for an answer that has no end, and gives its lines as they come. What is no such answer is returned.
+    ///
+    /// # Errors
+    /// When there is none, or it breaks off.
+    pub fn follow(&self, path_and_query: &str, line: &mut Line<'_>) -> Result<Option<Reply>, NoReply> {
+        match self {
+            Self::Remote { url, .. } => follow_remote(&format!("{url}{path_and_query}"), line),
+            Self::Local { router, runtime, .. } => runtime.block_on(follow_local(router.clone(), path_and_query, line)),
+        }
+    }
+
+    /// Where the ledger is, for people.
+    pub fn place(&self) -> String {
+        match self {
+            Self::Remote { url, .. } => url.clone(),
+            Self::Local { directory, .. } => format!("{}, which no server runs on", directory.display()),
+        }
+    }
+
+    /// What is decided by others is seen as it comes.
+    pub const fn is_live(&self) -> bool {
+        matches!(self, Self::Remote { .. })
+    }
+}
+
+fn follow_remote(url: &str, line: &mut Line<'_>) -> Result<Option<Reply>, NoReply> {
+    let broken = |error: &dyn fmt::Display| NoReply { sent: true, why: format!("{url}: {error}") };
+    let config =
+        ureq::Agent::config_builder().http_status_as_error(false).timeout_connect(Some(CONNECT_TIME_MAX)).build();
+    let mut response = ureq::Agent::from(config).get(url).call().map_err(|error| broken(&error))?;
+    let status = response.status().as_u16();
+    if status != 200 {
+        let body = response.body_mut().read_to_vec().map_err(|error| broken(&error))?;
+        return Ok(Some(Reply { status, repeated: false, body }));
+    }
+    for text in BufReader::new(response.into_body().into_reader()).lines() {
+        if line(&text.map_err(|error| broken(&error))?).is_break() {
+            break;
+        }
+    }
+    Ok(None)
+}
+
+async fn follow_local(router: Router, uri: &str, line: &mut Line<'_>) -> Result<Option<Reply>, NoReply> {
+    let no = |error: &dyn fmt::Display| NoReply { sent: true, why: format!("{uri}: {error}") };
+    let request = Request::get(uri).body(Body::empty()).map_err(|error| no(&error))?;
+    let Ok(response) = router.oneshot(request).await;
+    let (parts, mut body) = response.into_parts();
+    let status = parts.status.as_u16();
+    if status != 200 {
+        let body = body.collect().await.map_err(|error| no(&error))?.to_bytes().to_vec();
+        return Ok(Some(Reply { status, repeated: false, body }));
+    }
+    let mut rest = Vec::new();
+    while let Some(frame) = body.frame().await {
+        rest.extend_from_slice(frame.map_err(|error| no(&error))?.data_ref().map_or(&[][..], |data| data));
+        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+            let text: Vec<_> = rest.drain(..=end).collect();
+            if line(String::from_utf8_lossy(&text).trim_end()).is_break() {
+                return Ok(None);
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// A ledger that this process opened is left in order, so that the next one finds its views where they stand.

@@ -20,10 +20,12 @@ mod print;
 mod raw;
 mod resource;
 mod result;
+mod running;
 mod scope;
 mod serve;
 mod session;
 mod settings;
+mod status;
 mod topics;
 mod upkeep;
 
@@ -103,7 +105,7 @@ enum Command {
     /// The organisation, its accounts, its administrator
     #[command(subcommand)]
     Org(organization::Command),
-    /// What discovery sees, said by hand
+    /// What discovery sees: said by hand, and shown
     #[command(subcommand)]
     Resource(resource::Command),
     /// Set tags on anything that has an id or a name
@@ -125,7 +127,17 @@ enum Command {
     Outcome {
         #[arg(id = "outcome-of", value_name = "COMMAND_ID")]
         command_id: CommandId,
+        /// How long to wait for it, in seconds: at most 30
+        #[arg(long, value_name = "SECONDS")]
+        wait: Option<u8>,
     },
+    /// All outcomes of the organisation, in order
+    #[command(after_help = "Examples:
+  ipam events --from 1200
+  ipam events --follow --output json")]
+    Events(ask::Events),
+    /// Where the ledger is, whether it answers, and how far its views are
+    Status,
     /// Send a command as JSON, from a file or from stdin
     #[command(after_help = "Example:
   echo '{\"principal\": {\"account\": \"222222222222\"}, \"type\": \"RevokeAdmin\", \"payload\": {\"account\": \"222222222222\"}}' \\
@@ -212,7 +224,9 @@ fn ask(command: Command, session: Session) -> Result<(), Failure> {
         Command::Untag { object, keys } => {
             session.send(|names| Ok(UntagResource { resource: names.object(&object)?, keys }.into()))
         }
-        Command::Outcome { command_id } => ask::outcome(command_id, &session),
+        Command::Outcome { command_id, wait } => ask::outcome(command_id, wait, &session),
+        Command::Events(ask) => ask::events(&ask, &session),
+        Command::Status => status::run(&session),
         Command::Raw(raw) => raw::run(&raw, session),
         Command::Import(ask) => import::run(&ask, &session),
         Command::Use { .. }
@@ -259,10 +273,14 @@ fn stand(head: AnswerHead) -> String {
 /// Adds where an answer stands, and how to get the rest of it.
 fn stands(mut listing: Listing, head: AnswerHead, next: Option<&str>) -> Listing {
     if let Some(next) = next {
-        listing.note(format!("there is more: --after {next}"));
+        listing.note(more(next));
     }
     listing.note(stand(head));
     listing
+}
+
+fn more(next: &str) -> String {
+    format!("there is more: --after {next}")
 }
 
 /// Who asked for something.

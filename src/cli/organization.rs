@@ -2,18 +2,19 @@
 
 use clap::Subcommand;
 
-use super::arguments::{Moment, word};
+use super::arguments::{Moment, Part, word};
 use super::failure::Failure;
 use super::names::joined;
 use super::print::{Listing, instant, or_dash};
 use super::session::Session;
+use crate::api::OrganizationHead;
 use crate::domain::command::{
     AddAccount, CreateOrganization, DelegateAdmin, DeregisterDelegatedAdministrator, RegisterDelegatedAdministrator,
     RemoveAccount, RevokeAdmin, SetQuota,
 };
 use crate::domain::id::{AccountId, OrganizationId};
 use crate::domain::quota::Quota;
-use crate::views::answer::{AccountAnswer, Answer, OrganizationAnswer};
+use crate::views::answer::{AccountAnswer, Answer, OrganizationAnswer, Page};
 
 #[derive(Subcommand, Clone, Debug)]
 pub enum Command {
@@ -24,6 +25,11 @@ pub enum Command {
         /// The management account; the account in use when absent
         #[arg(long, value_name = "ACCOUNT")]
         management: Option<AccountId>,
+    },
+    /// List organisations and lone accounts
+    List {
+        #[command(flatten)]
+        part: Part,
     },
     /// Show accounts, roles, and what is monitored and why not
     Show {
@@ -61,6 +67,20 @@ pub fn run(command: Command, mut session: Session) -> Result<(), Failure> {
             session.settings.org = organization.or(session.settings.org);
             let management_account = management.map_or_else(|| session.account(), Ok)?;
             session.send_as(management_account, &CreateOrganization { management_account }.into())
+        }
+        Command::List { part } => {
+            session.show(&joined("/v1/organizations", &part.query()), |page: &Page<OrganizationHead>| {
+                let mut listing = Listing::new(&["organization", ">revision", "last decision"]);
+                for one in &page.items {
+                    let OrganizationHead { organization, head } = one;
+                    let cells = [organization.to_string(), head.revision.to_string(), instant(head.decided_at)];
+                    listing.row(organization, cells);
+                }
+                if let Some(next) = &page.next {
+                    listing.note(super::more(next));
+                }
+                listing
+            })
         }
         Command::Show { moment } => session.show(&session.path(&joined("", &moment.query()))?, organization),
         Command::AddAccount { account, name } => session.send(|_| Ok(AddAccount { account, name }.into())),

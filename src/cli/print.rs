@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io::{ErrorKind, Write as _};
+use std::ops::ControlFlow;
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
@@ -82,13 +83,19 @@ impl Listing {
 
 /// Prints a line or several to stdout.
 pub fn result(text: &str) {
+    let _ = one_of_many(text);
+}
+
+/// The same; breaks when nobody reads any more.
+pub fn one_of_many(text: &str) -> ControlFlow<()> {
     let mut stdout = std::io::stdout().lock();
-    let written = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
-    if let Err(error) = written
-        && error.kind() != ErrorKind::BrokenPipe
-    {
+    let Err(error) = writeln!(stdout, "{text}").and_then(|()| stdout.flush()) else {
+        return ControlFlow::Continue(());
+    };
+    if error.kind() != ErrorKind::BrokenPipe {
         explain(&format!("cannot write to stdout: {error}"));
     }
+    ControlFlow::Break(())
 }
 
 /// Prints a line or several to stderr.

@@ -1,9 +1,9 @@
-//! `ipam resource …`: what discovery sees, said by hand.
+//! `ipam resource …`: what discovery sees, said by hand, and what is known of it.
 
 use chrono::Utc;
 use clap::{Args, Subcommand};
 
-use super::arguments::{Resource, Tag, tags, word};
+use super::arguments::{Moment, Part, Resource, Tag, tags, word};
 use super::failure::Failure;
 use super::session::Session;
 use super::settings::revision;
@@ -31,6 +31,16 @@ pub enum Command {
         /// Who says so
         #[arg(long)]
         source: Option<String>,
+    },
+    /// What a resource holds, now or at any moment; `ipam history` shows all it ever held
+    #[command(after_help = "Examples:\n  ipam resource show vpc-0a1\n  ipam resource show vpc-0a1 --at 2024-05-01")]
+    Show {
+        /// vpc-0a1…, or KIND:ID
+        resource: Resource,
+        #[command(flatten)]
+        moment: Moment,
+        #[command(flatten)]
+        part: Part,
     },
     /// Withdraw an observation that was wrong
     Retract {
@@ -117,6 +127,7 @@ pub fn run(command: Command, session: &Session) -> Result<(), Failure> {
             let observed_at = instant(observed_at)?;
             session.send(|_| Ok(ObserveResourceGone { kind, id, observed_at, source }.into()))
         }
+        Command::Show { resource, moment, part } => super::ask::resource(&resource, &moment, &part, session),
         Command::Retract { resource: Resource { kind, id }, observed_at, recorded_as } => {
             session.send(|_| Ok(RetractObservation { kind, id, observed_at, revision: recorded_as }.into()))
         }

@@ -2,10 +2,10 @@
 
 use clap::Subcommand;
 
-use super::arguments::{Moment, Tag, change, tags};
+use super::arguments::{Moment, Tag, change, query, tags};
 use super::failure::Failure;
-use super::names::joined;
-use super::print::{Listing, or_dash, pairs};
+use super::names::{Names, joined};
+use super::print::{Listing, instant, or_dash, pairs};
 use super::session::Session;
 use crate::domain::command::{CreateScope, DeleteScope, ModifyScope};
 use crate::views::answer::{Answer, Page, ScopeAnswer, ScopeKind};
@@ -41,6 +41,17 @@ pub enum Command {
     },
     /// List scopes
     List {
+        /// Of this IPAM only: id or name
+        #[arg(long)]
+        ipam: Option<String>,
+        #[command(flatten)]
+        moment: Moment,
+    },
+    /// Everything about a scope
+    #[command(after_help = "Examples:\n  ipam scope show private\n  ipam scope show lab --as-of 2024-05-01")]
+    Show {
+        /// Id or name, or `private` and `public` for the default ones
+        scope: String,
         #[command(flatten)]
         moment: Moment,
     },
@@ -55,8 +66,16 @@ pub fn run(command: Command, session: &Session) -> Result<(), Failure> {
             Ok(ModifyScope { scope: names.scope(&scope)?, description: change(description, no_description) }.into())
         }),
         Command::Delete { scope } => session.send(|names| Ok(DeleteScope { scope: names.scope(&scope)? }.into())),
-        Command::List { moment } => {
-            let path = joined("/scopes", &moment.query());
+        Command::Show { scope, moment } => {
+            let scope = Names::new(session, moment.query()).scope(&scope)?;
+            let path = session.path(&joined(&format!("/scopes/{scope}"), &moment.query()))?;
+            session.show(&path, |answer: &Answer<ScopeAnswer>| super::stands(facts(&answer.body), answer.head, None))
+        }
+        Command::List { ipam, moment } => {
+            let names = Names::new(session, moment.query());
+            let ipam = ipam.map(|ipam| names.ipam(Some(&ipam))).transpose()?;
+            let ipam = query([("ipam", ipam.map(|ipam| ipam.to_string()))]);
+            let path = joined(&joined("/scopes", &moment.query()), &ipam);
             session.show(&session.path(&path)?, |answer: &Answer<Page<ScopeAnswer>>| {
                 let mut listing = Listing::new(&[
                     "scope",
@@ -69,17 +88,13 @@ pub fn run(command: Command, session: &Session) -> Result<(), Failure> {
                     "tags",
                 ]);
                 for scope in &answer.body.items {
-                    let kind = match scope.kind {
-                        ScopeKind::Private => "private",
-                        ScopeKind::Public => "public",
-                    };
                     listing.row(
                         scope.scope,
                         [
                             scope.scope.to_string(),
                             or_dash(scope.name.clone()),
-                            kind.to_owned(),
-                            if scope.is_default { "yes" } else { "no" }.to_owned(),
+                            kind(scope),
+                            is_default(scope),
                             scope.pool_count.to_string(),
                             scope.allocation_count.to_string(),
                             or_dash(scope.description.clone()),
@@ -91,4 +106,36 @@ pub fn run(command: Command, session: &Session) -> Result<(), Failure> {
             })
         }
     }
+}
+
+fn facts(scope: &ScopeAnswer) -> Listing {
+    Listing::of_one(
+        scope.scope,
+        [
+            ("scope", Some(scope.scope.to_string())),
+            ("name", scope.name.clone()),
+            ("description", scope.description.clone()),
+            ("ipam", Some(scope.ipam.to_string())),
+            ("kind", Some(kind(scope))),
+            ("default", Some(is_default(scope))),
+            ("pools", Some(scope.pool_count.to_string())),
+            ("allocations", Some(scope.allocation_count.to_string())),
+            ("tags", pairs(&scope.tags)),
+            ("created", Some(instant(scope.created.decided_at))),
+            ("by", Some(super::by(&scope.created))),
+            ("changed", Some(instant(scope.changed.decided_at))),
+        ],
+    )
+}
+
+fn kind(scope: &ScopeAnswer) -> String {
+    match scope.kind {
+        ScopeKind::Private => "private",
+        ScopeKind::Public => "public",
+    }
+    .to_owned()
+}
+
+fn is_default(scope: &ScopeAnswer) -> String {
+    if scope.is_default { "yes" } else { "no" }.to_owned()
 }

@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::failure::Failure;
 use super::logging::{self, LogFormat};
 use super::node::{self, KafkaFlags, MemberFlags, Node};
+use super::running::Notice;
 use crate::api::limits::Limits;
 use crate::api::server;
 
@@ -45,13 +46,13 @@ pub fn run(serve: &Serve, data: &Path) -> Result<(), Failure> {
         Some(kafka) => node::open_kafka(data, &kafka, &serve.member),
     }
     .map_err(machinery)?;
-    let served = runtime.block_on(listen(serve, listener, &node));
+    let served = runtime.block_on(listen(serve, data, listener, &node));
     node.stop();
     tracing::info!("stopped in order");
     served
 }
 
-async fn listen(serve: &Serve, listener: TcpListener, node: &Node) -> Result<(), Failure> {
+async fn listen(serve: &Serve, data: &Path, listener: TcpListener, node: &Node) -> Result<(), Failure> {
     let address = listener.local_addr().map_err(machinery)?;
     if !address.ip().is_loopback() {
         tracing::warn!(
@@ -62,6 +63,10 @@ async fn listen(serve: &Serve, listener: TcpListener, node: &Node) -> Result<(),
     let limits = Limits::default();
     let router = node.router(limits.clone());
     let mut terminated = signal(SignalKind::terminate()).map_err(machinery)?;
+    let notice = Notice::post(data, address);
+    if let Err(error) = &notice {
+        tracing::warn!(%error, "the data directory does not say where this server listens: the CLI finds it by --url alone");
+    }
     // The one line on standard output, for programs that start a server on a free port.
     let mut output = std::io::stdout();
     let _ = writeln!(output, "listening on http://{address}").and_then(|()| output.flush());

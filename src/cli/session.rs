@@ -1,5 +1,6 @@
 //! One run of the program: whom it asks, in whose name, and how commands and queries go out and come back.
 
+use std::path::Path;
 use std::sync::OnceLock;
 
 use axum::http::Method;
@@ -7,11 +8,12 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::client::{Client, Reply};
+use super::client::{Client, NoReply, Reply};
 use super::failure::Failure;
 use super::names::Names;
 use super::print::{self, Listing};
 use super::result;
+use super::running::{self, Running};
 use super::settings::{Format, InUse, Settings, data_directory_default};
 use crate::api::{DEFAULT_URL, Problem};
 use crate::domain::command::{CommandBody, Principal, Proof};
@@ -89,7 +91,7 @@ impl Session {
     }
 
     /// The server that was named; else the directory that was named; else a server where one runs by
-    /// default; else the default directory.
+    /// default; else the default directory. A directory that a server runs on means that server.
     fn connect(&self, read_only: bool) -> Result<Client, Failure> {
         if let Some(url) = &self.settings.url {
             if !url.starts_with("http://") {
@@ -109,6 +111,9 @@ impl Session {
                 })?
             }
         };
+        if let Some(server) = server_of(&directory)? {
+            return Ok(server);
+        }
         if read_only && !directory.exists() {
             return Err(Failure::Unreachable(format!(
                 "no server at {DEFAULT_URL}, and no ledger in {}; start one with `ipam serve`, or name it with --url or --data",
@@ -239,6 +244,25 @@ impl Session {
         for note in &listing.notes {
             print::explain(note);
         }
+    }
+}
+
+/// The server that runs on a directory, if any.
+fn server_of(directory: &Path) -> Result<Option<Client>, Failure> {
+    let shown = directory.display();
+    let running = running::find(directory).map_err(|error| {
+        Failure::Unreachable(format!(
+            "a server runs on {shown}, but does not say where it listens ({error}): use --url"
+        ))
+    })?;
+    let Some(Running { url, pid }) = running else { return Ok(None) };
+    let server = Client::remote(&url);
+    match server.request(&Method::GET, "/healthz", None) {
+        Ok(_) => Ok(Some(server)),
+        Err(NoReply { why, .. }) => Err(Failure::Unreachable(format!(
+            "process {pid} runs on {shown} and says that it listens on {url}, but does not answer there: {why}; \
+             ask it elsewhere with --url, or stop it"
+        ))),
     }
 }
 

@@ -30,7 +30,7 @@ pub struct Settings {
     /// A running server [default: <http://127.0.0.1:4726> where one runs]
     #[arg(long, global = true, env = "IPAM_URL", help_heading = "Common options")]
     pub url: Option<String>,
-    /// A data directory to open without a server
+    /// A data directory: the server that runs on it is asked, or it is opened where none runs
     #[arg(long, global = true, env = "IPAM_DATA", value_name = "DIRECTORY", help_heading = "Common options")]
     pub data: Option<PathBuf>,
     /// How answers are printed

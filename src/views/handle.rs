@@ -23,6 +23,7 @@ use super::state::{Restored, RestoredOrganization, States, load};
 use super::store::{Family, Snapshot, Store, StoreError, base_name};
 use super::table::{Rows, TableError};
 use super::view::View;
+use super::waiting::Awaited;
 use super::when::{AnswerHead, AsOf, QueryError, When};
 use crate::address::Cidr;
 use crate::domain::allocation::preview_next_cidr;
@@ -143,6 +144,14 @@ impl Views {
         self.ask(id, when, |asked| objects::scopes(asked, ipam))
     }
 
+    /// One scope, with counts.
+    ///
+    /// # Errors
+    /// As [`Views::organization`], and when there is no such scope.
+    pub fn scope(&self, id: &OrganizationId, when: &When, scope: ScopeId) -> Result<Answer<ScopeAnswer>, QueryError> {
+        self.ask(id, when, |asked| objects::scope(asked, scope))
+    }
+
     /// The pools of a scope, or of all, as trees with utilization.
     ///
     /// # Errors
@@ -250,7 +259,7 @@ impl Views {
             let moment = state.moment();
             // The state may hold a later outcome than the clock of whoever asks.
             let decided_at = context.decided_at.max(moment.decided_at.plus_micros(1));
-            (head_of(moment), preview_next_cidr(state, command, &Context { decided_at }))
+            (AnswerHead::from(moment), preview_next_cidr(state, command, &Context { decided_at }))
         };
         Ok(self.states.with(organization, preview)?)
     }
@@ -270,7 +279,7 @@ impl Views {
     }
 
     /// Outcomes from a revision on, in order, at most `limit` (1 to 1,000). To follow them live, wait for
-    /// [`Progress::subscribe`] and ask again from behind the last.
+    /// the next one in [`Progress::waiting`] and ask again from behind the last.
     ///
     /// # Errors
     /// When the store cannot be read, or the limit is none.
@@ -311,14 +320,13 @@ impl Views {
         wait: Duration,
     ) -> Result<AnswerHead, QueryError> {
         let mut known = None;
-        let found = self
-            .wait_until(wait, || {
-                known = self.head(organization)?;
-                Ok(known.filter(|head| head.moment.revision >= revision))
-            })
-            .await?;
+        let look = || {
+            known = self.head(organization)?;
+            Ok::<_, TableError>(known.filter(|head| head.moment.revision >= revision))
+        };
+        let found = self.progress.waiting().until(organization, Awaited::Revision(revision), wait, look).await?;
         match (found, known) {
-            (Some(head), _) => Ok(head_of(head.moment)),
+            (Some(head), _) => Ok(AnswerHead::from(head.moment)),
             (None, None) => Err(QueryError::OrganizationNotFound(organization.clone())),
             (None, Some(head)) => Err(QueryError::RevisionAhead { asked: revision, head: head.moment.revision }),
         }
@@ -334,26 +342,8 @@ impl Views {
         command: CommandId,
         wait: Duration,
     ) -> Result<Option<RecordedOutcome>, TableError> {
-        self.wait_until(wait, || self.outcome(organization, command)).await
-    }
-
-    async fn wait_until<T>(
-        &self,
-        wait: Duration,
-        mut look: impl FnMut() -> Result<Option<T>, TableError>,
-    ) -> Result<Option<T>, TableError> {
-        let mut commits = self.progress.subscribe();
-        let until = tokio::time::Instant::now() + wait;
-        loop {
-            commits.mark_unchanged();
-            if let Some(found) = look()? {
-                return Ok(Some(found));
-            }
-            if !matches!(tokio::time::timeout_at(until, commits.changed()).await, Ok(Ok(()))) {
-                // What was committed between the last look and now.
-                return look();
-            }
-        }
+        let look = || self.outcome(organization, command);
+        self.progress.waiting().until(organization, Awaited::Outcome(command), wait, look).await
     }
 
     // --- What a writer starts from (design D10).
@@ -418,7 +408,7 @@ impl Views {
         self.level()?;
         let snapshot = self.store.snapshot();
         let known = When { at: None, as_of: when.as_of };
-        let head = head_of(self.resolve(&snapshot.rows(LEDGER)?, organization, &known)?);
+        let head = AnswerHead::from(self.resolve(&snapshot.rows(LEDGER)?, organization, &known)?);
         Ok(question(&snapshot.rows(LineageView::NAME)?, head)?)
     }
 
@@ -477,10 +467,6 @@ fn before_history(rows: &dyn Rows, organization: &OrganizationId, head: Moment) 
         }
         Err(error) => QueryError::Store(error),
     }
-}
-
-fn head_of(moment: Moment) -> AnswerHead {
-    AnswerHead { revision: moment.revision, decided_at: moment.decided_at }
 }
 
 fn check_limit(limit: usize) -> Result<(), QueryError> {

@@ -23,6 +23,7 @@ pub mod table;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod view;
+pub mod waiting;
 pub mod when;
 
 pub use handle::Views;

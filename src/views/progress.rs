@@ -3,16 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::watch;
-
+use super::waiting::Waiting;
 use crate::log::record::{Offset, Partition};
 
 /// Shared by the projector, which writes it, and those who ask.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Progress {
     partitions: Mutex<BTreeMap<Partition, PartitionProgress>>,
     failure: Mutex<Option<String>>,
-    commits: watch::Sender<u64>,
+    waiting: Waiting,
 }
 
 /// How far all views are in one partition.
@@ -28,12 +27,6 @@ pub struct PartitionProgress {
     pub stopped: Option<String>,
 }
 
-impl Default for Progress {
-    fn default() -> Self {
-        Self { partitions: Mutex::default(), failure: Mutex::default(), commits: watch::Sender::new(0) }
-    }
-}
-
 impl Progress {
     /// Every partition, as of the last commit.
     #[must_use]
@@ -41,10 +34,10 @@ impl Progress {
         lock(&self.partitions).clone()
     }
 
-    /// Changes with every commit, and when something stops.
+    /// Who waits for what will be committed.
     #[must_use]
-    pub fn subscribe(&self) -> watch::Receiver<u64> {
-        self.commits.subscribe()
+    pub const fn waiting(&self) -> &Waiting {
+        &self.waiting
     }
 
     /// Whether queries can be answered.
@@ -82,12 +75,10 @@ impl Progress {
 
     pub(super) fn update(&self, change: impl FnOnce(&mut BTreeMap<Partition, PartitionProgress>)) {
         change(&mut lock(&self.partitions));
-        self.commits.send_modify(|commits| *commits += 1);
     }
 
     pub(super) fn fail(&self, reason: String) {
         lock(&self.failure).get_or_insert(reason);
-        self.commits.send_modify(|commits| *commits += 1);
     }
 }
 

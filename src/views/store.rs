@@ -15,9 +15,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rocksdb::{
-    BlockBasedOptions, BoundColumnFamily, Cache, ColumnFamilyDescriptor, DBCompressionType, DBRawIteratorWithThreadMode, DBWithThreadMode,
-    FlushOptions, MultiThreaded, Options, ReadOptions, SliceTransform, SnapshotWithThreadMode, WriteBatch,
-    WriteOptions,
+    BlockBasedOptions, BoundColumnFamily, Cache, ColumnFamilyDescriptor, DBCompressionType,
+    DBRawIteratorWithThreadMode, DBWithThreadMode, FlushOptions, MultiThreaded, Options, ReadOptions, SliceTransform,
+    SnapshotWithThreadMode, WriteBatch, WriteOptions,
 };
 
 use super::position::{Position, position_key};
@@ -47,6 +47,8 @@ pub enum StoreError {
     OtherVersion { path: PathBuf, found: String, expected: &'static str },
     #[error("{path} cannot be written: {reason}; give this user write access, or choose another data directory")]
     NotWritable { path: PathBuf, reason: String },
+    #[error("the disk that holds {path} is full: free some space on it, then start again")]
+    DiskFull { path: PathBuf },
     #[error("{path} holds no views yet; start `ipam serve` once")]
     Missing { path: PathBuf },
     #[error("{path} cannot be opened: {reason}; views are rebuilt from the log: remove this directory and start again")]
@@ -237,7 +239,13 @@ impl Snapshot<'_> {
     pub fn rows(&self, family: &str) -> Result<FamilyRows<'_>, TableError> {
         let prefixes = self.store.families.iter().find(|own| own.name == family).and_then(|own| own.prefixes);
         let family = self.store.family(family)?;
-        Ok(FamilyRows { snapshot: &self.inner, family, prefixes, within_prefix: RefCell::default(), anywhere: RefCell::default() })
+        Ok(FamilyRows {
+            snapshot: &self.inner,
+            family,
+            prefixes,
+            within_prefix: RefCell::default(),
+            anywhere: RefCell::default(),
+        })
     }
 }
 
@@ -421,7 +429,10 @@ fn check_format(path: &Path) -> Result<(), StoreError> {
 }
 
 fn io_error(path: &Path, error: &io::Error) -> StoreError {
-    StoreError::NotWritable { path: path.to_owned(), reason: error.to_string() }
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::DiskFull { path: path.to_owned() },
+        _ => StoreError::NotWritable { path: path.to_owned(), reason: error.to_string() },
+    }
 }
 
 /// RocksDB says what went wrong in its message alone.
@@ -429,7 +440,9 @@ fn rocks_error(path: &Path, error: &rocksdb::Error) -> StoreError {
     let (path, reason) = (path.to_owned(), error.to_string());
     if reason.contains("lock hold by current process") || reason.contains("While lock file") {
         StoreError::InUse { path }
-    } else if ["Permission denied", "Read-only file system", "No space left"].iter().any(|text| reason.contains(text)) {
+    } else if ["No space left", "quota exceeded"].iter().any(|text| reason.contains(text)) {
+        StoreError::DiskFull { path }
+    } else if ["Permission denied", "Read-only file system"].iter().any(|text| reason.contains(text)) {
         StoreError::NotWritable { path, reason }
     } else {
         StoreError::Damaged { path, reason }

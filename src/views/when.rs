@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::table::TableError;
 use crate::domain::id::{OrganizationId, Revision};
+use crate::domain::outcome::Moment;
 use crate::domain::time::Timestamp;
 use crate::log::record::Partition;
 
@@ -166,6 +167,12 @@ fn shown(text: &str) -> String {
 pub struct AnswerHead {
     pub revision: Revision,
     pub decided_at: Timestamp,
+}
+
+impl From<Moment> for AnswerHead {
+    fn from(Moment { revision, decided_at }: Moment) -> Self {
+        Self { revision, decided_at }
+    }
 }
 
 /// The part of the world's time that is asked about: from an instant up to, not including, another.

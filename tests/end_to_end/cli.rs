@@ -1,8 +1,10 @@
 //! The command line as people and scripts use it: against a server, and on a data directory without one.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
+use std::process::{Command, Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::process::{Ended, ipam};
 use crate::server::Server;
@@ -41,13 +43,31 @@ fn a_ledger_on_a_server() {
     let home = tempfile::tempdir().expect("a directory");
     let server = Server::start(&home.path().join("data"), &[]);
     works(home.path(), vec!["--url".to_owned(), server.url.clone()]);
+    follows(home.path(), &server);
+}
+
+/// Who follows the events sees those that were, and the next as soon as it is decided.
+fn follows(home: &Path, server: &Server) {
+    let mut client = Command::new(env!("CARGO_BIN_EXE_ipam"));
+    client.args(["events", "--follow", "-q", "--org", ORGANIZATION, "--url", &server.url]).env("HOME", home);
+    let mut client = client.stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut lines = BufReader::new(client.stdout.take().expect("a pipe")).lines().map(|line| line.expect("a line"));
+    let before = server.get(&format!("/v1/organizations/{ORGANIZATION}"))["revision"].as_u64().expect("a number");
+    for revision in 1..=before {
+        assert_eq!(lines.next(), Some(revision.to_string()));
+    }
+    server.accept(ORGANIZATION, ADMIN, "CreateIpam", &json!({"home_region": "eu-north-1"}));
+    assert_eq!(lines.next(), Some((before + 1).to_string()));
+    client.kill().expect("it goes on");
+    client.wait().expect("it ends");
 }
 
 #[test]
 fn a_ledger_without_a_server() {
     let home = tempfile::tempdir().expect("a directory");
     let data = home.path().join("data").to_string_lossy().into_owned();
-    works(home.path(), vec!["--data".to_owned(), data]);
+    works(home.path(), vec!["--data".to_owned(), data.clone()]);
+    ipam(home.path(), &["events", "--follow", "--data", &data]).says(USAGE, &["--follow needs a running server"]);
 }
 
 fn works(home: &Path, flags: Vec<String>) {
@@ -62,6 +82,15 @@ fn works(home: &Path, flags: Vec<String>) {
     ipam(home, &["use", ORGANIZATION, "--as", ADMIN]).says(ACCEPTED, &[]);
     shell.ok("instance create --home eu-central-1 --region us-west-2");
 
+    let private = shell.ok("scope show private -q");
+    assert!(shell.ok("scope show private").contains("default"));
+    let scopes: Value = serde_json::from_str(&shell.ok("scope list --output json")).expect("JSON alone");
+    let ipam = scopes["items"][0]["ipam"].as_str().expect("an id").to_owned();
+    assert_eq!(shell.ok(&format!("scope list --ipam {ipam} -q")).lines().count(), 2);
+    shell.run("scope list --ipam nothing").says(USAGE, &["there is no IPAM `nothing`"]);
+    shell.run("scope show nothing").says(USAGE, &["there is no scope `nothing`"]);
+    shell.run("scope show ipam-scope-0123456789abcdef0").says(USAGE, &["ScopeNotFound"]);
+    assert_eq!(shell.ok("org list -q"), ORGANIZATION);
     let eu = shell.ok("pool create eu --scope private --locale eu-central-1 -q");
     assert!(eu.starts_with("ipam-pool-") && eu.lines().count() == 1, "{eu}");
     assert_eq!(shell.ok("pool provision eu 10.0.0.0/8 -q"), "10.0.0.0/8");
@@ -95,6 +124,25 @@ fn works(home: &Path, flags: Vec<String>) {
     let list: Value = serde_json::from_str(&shell.ok("allocation list eu/prod --output json")).expect("JSON alone");
     assert_eq!(list["items"].as_array().map(Vec::len), Some(3));
     assert!(shell.ok("who 10.0.0.77").contains("vpc-0a1b2c"));
+    assert!(shell.ok(&format!("who 10.0.0.77 --scope {private}")).contains("vpc-0a1b2c"));
+    assert!(!shell.ok("who 10.0.0.77 --scope public").contains("vpc-0a1b2c"));
+    assert!(!shell.ok("history 10.0.0.77 --scope public").contains("vpc-0a1b2c"));
+    shell.run("history vpc-0a1b2c --scope public").says(USAGE, &["--scope is for addresses"]);
+    assert!(shell.ok(&format!("outcome {id} --wait 1")).contains("AllocateCidr"));
+    let observe = "resource observe vpc-07 --cidr 10.9.0.0/16 --account 222222222222 --region eu-central-1";
+    shell.ok(&format!("{observe} --observed-at 2024-05-01T12:00:00Z"));
+    shell.ok("resource gone vpc-07 --observed-at 2024-06-01T12:00:00Z");
+    shell.run("resource show vpc-07").says(ACCEPTED, &["vpc vpc-07 is not known to hold anything then"]);
+    assert!(shell.ok("resource show vpc-07 --at 2024-05-20").contains("10.9.0.0/16"));
+    let events = shell.ok("events");
+    assert!(events.lines().next().is_some_and(|first| first.contains("CreateOrganization  accepted")), "{events}");
+    assert!(events.contains("AllocateCidr  rejected PoolExhausted"), "{events}");
+    let revisions: Vec<u64> = shell.ok("events --from 3 -q").lines().map(|one| one.parse().expect("one")).collect();
+    assert!(revisions.len() > 10 && revisions.iter().copied().eq((3..).take(revisions.len())), "{revisions:?}");
+    let last: Value = serde_json::from_str(shell.ok("events --output json").lines().last().expect("one")).expect("one");
+    assert_eq!(last["revision"].as_u64(), revisions.last().copied());
+    shell.ok("events --from 1000000");
+    shell.run("status").says(ACCEPTED, &["ready: "]);
     shell.ok("release 10.0.0.0/24 --reason moved");
     assert!(shell.ok("history 10.0.0.77").contains("vpc-0a1b2c"), "released, not forgotten");
     shell.run("release 10.0.0.0/24").says(USAGE, &["10.0.0.0/24"]);

@@ -7,13 +7,19 @@ mod embedded;
 #[allow(dead_code, reason = "other tests kill brokers")]
 #[path = "../support/kafka.rs"]
 mod kafka;
+mod panics;
 mod process;
 mod python;
 mod same_answers;
 #[path = "../support/server.rs"]
 mod server;
+mod slow_clients;
+mod stream;
 mod takeover;
 mod trouble;
+mod trouble_disk;
 mod trouble_http;
+mod trouble_large;
+mod trouble_topic;
 #[path = "../support/walkthrough.rs"]
 mod walkthrough;

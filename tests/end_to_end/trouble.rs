@@ -36,8 +36,6 @@ fn data_directories_that_cannot_be_used() {
     let server = Server::start(&data, &[]);
     serve(&data, &[]).says(UNREACHABLE, &["in use by process", "stop it first"]);
     let path = data.to_str().expect("a plain path");
-    let from_the_shell = ["instance", "create", "--home", "eu-west-1", "--data", path, "--org", "000000000001"];
-    ipam(home.path(), &from_the_shell).says(UNREACHABLE, &["in use by process"]);
     server.stop();
 
     // Tests run as root, whom permissions do not stop: a file where a directory must be does.
@@ -67,6 +65,55 @@ fn data_directories_that_cannot_be_used() {
     let rebuilt = ipam(home.path(), &["views", "rebuild", "--data", path]);
     assert_eq!(rebuilt.code, 0, "the advice does not help: {rebuilt:#?}");
     Server::start(&data, &[]).stop();
+}
+
+/// `--data` means the same ledger whether or not a server runs on it, and whatever became of the one before.
+#[test]
+fn a_data_directory_is_asked_through_the_server_that_runs_on_it() {
+    let home = tempfile::tempdir().expect("a directory");
+    let data = ledger(home.path(), "data");
+    let path = data.to_str().expect("a plain path");
+    let note = data.join("serve.json");
+    let shell = |line: &str| {
+        let words = line.split(' ').chain(["--org", "000000000001", "--data", path]);
+        ipam(home.path(), &words.collect::<Vec<_>>())
+    };
+    let asked = |what: &str| {
+        let scope = shell("scope create -q");
+        assert_eq!(scope.code, 0, "a command {what}: {scope:#?}");
+        let scopes = shell("scope list -q");
+        assert_eq!(scopes.code, 0, "a question {what}: {scopes:#?}");
+        assert!(scopes.out.lines().any(|one| one == scope.result()), "{what}: {scopes:#?}");
+        let deleted = shell(&format!("scope delete {}", scope.result()));
+        assert_eq!(deleted.code, 0, "another command {what}: {deleted:#?}");
+    };
+    asked("without a server");
+    let server = Server::start(&data, &[]);
+    asked("to a running server");
+    serve(&data, &[]).says(UNREACHABLE, &["in use by process", "stop it first"]);
+    asked("after another tried to run");
+    // What a server that was killed says of itself is no word of a living one.
+    let pid = server.pid();
+    server.kill();
+    let left = std::fs::read_to_string(&note).expect("it had no time to take it back");
+    assert!(left.contains(&pid.to_string()), "{left}");
+    asked("after the server was killed");
+    let server = Server::start(&data, &[]);
+    asked("to its successor");
+    server.stop();
+    assert!(!note.exists(), "an orderly stop leaves no note");
+    asked("after an orderly stop");
+    // One that runs and does not answer is named.
+    let server = Server::start(&data, &[]);
+    let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let elsewhere = format!("http://{}", port.local_addr().expect("an address"));
+    drop(port);
+    let right = std::fs::read_to_string(&note).expect("it runs");
+    let pid = server.pid();
+    std::fs::write(&note, json!({"url": elsewhere, "pid": pid}).to_string()).expect("written");
+    shell("scope list").says(UNREACHABLE, &[&format!("process {pid}"), &elsewhere, "does not answer", "--url"]);
+    std::fs::write(&note, right).expect("written");
+    server.stop();
 }
 
 #[test]

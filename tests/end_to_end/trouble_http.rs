@@ -48,6 +48,7 @@ fn every_bad_command_is_answered_with_what_would_work() {
         ("not JSON", b"allocate me a /24".to_vec(), Expected(400, "MalformedRequest", &["not a JSON object"])),
         ("an array", b"[]".to_vec(), Expected(400, "MalformedRequest", &["not a JSON object"])),
         ("nothing", Vec::new(), Expected(400, "MalformedRequest", &[])),
+        ("10 MiB of no JSON", vec![b'x'; 10 << 20], Expected(413, "BodyTooLarge", &["1048576"])),
         ("2 MiB", huge.to_string().into(), Expected(413, "BodyTooLarge", &["1048576"])),
         ("invalid UTF-8", b"{\"type\": \"\xff\"}".to_vec(), Expected(400, "MalformedRequest", &["not UTF-8"])),
         (
@@ -155,6 +156,13 @@ fn every_bad_command_is_answered_with_what_would_work() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    // A command without an id gets one of its own: its sender cannot repeat it, but it is decided like any.
+    let (status, answer) = post(&server, ORGANIZATION, without("command_id").as_bytes(), without("command_id").len());
+    assert_eq!(status, 200, "{answer}");
+    let id = answer["command_id"].as_str().expect("an id");
+    assert_eq!(server.get(&format!("/v1/organizations/{ORGANIZATION}/outcomes/{id}?wait_seconds=30")), answer);
+    let payload = json!({"allocation": answer["decision"]["accepted"][0]["data"]["allocation"]});
+    server.accept(ORGANIZATION, ADMIN, "ReleaseAllocation", &payload);
     // A body that ends before its length: nobody is left to be answered well, and nobody else is harmed.
     let text = plain().to_string();
     let (status, _) = post(&server, ORGANIZATION, &text.as_bytes()[..text.len() / 2], text.len());

@@ -12,11 +12,13 @@ use crate::log::Log;
 use crate::log::embedded::EmbeddedLog;
 use crate::log::partition::partition_of;
 use crate::log::record::Partition;
-use crate::processor::core::{Config, Domain, Limits};
+use crate::processor::core::{Config, Domain, Limits, Rules};
 use crate::processor::local::Local;
 use crate::processor::metrics::WriterMetrics;
 use crate::processor::writer::{Parts, SystemClock, Writer};
 use crate::views::Views;
+use crate::views::projector::ProjectorError;
+use crate::views::store::StoreError;
 
 /// Partitions of a new embedded log: one writer shares one fsync among all that is ready.
 const PARTITIONS: u32 = 1;
@@ -28,6 +30,14 @@ const QUEUE_COMMANDS_MAX: usize = 10_000;
 /// # Errors
 /// Each says what to do.
 pub fn open_embedded(data: &Path) -> Result<Node, NodeError> {
+    open_embedded_by(data, &(Arc::new(Domain) as Arc<dyn Rules>))
+}
+
+/// The same, deciding by other rules: a test's, that has planted a defect in them.
+///
+/// # Errors
+/// Each says what to do.
+pub fn open_embedded_by(data: &Path, rules: &Arc<dyn Rules>) -> Result<Node, NodeError> {
     fs::create_dir_all(data).map_err(|error| NodeError::Directory { path: data.to_owned(), error })?;
     let log: Arc<dyn Log> = Arc::new(EmbeddedLog::open(&data.join("log"), PARTITIONS)?);
     let (views, projector) = Views::open(&data.join("views"), Arc::clone(&log))?;
@@ -43,7 +53,7 @@ pub fn open_embedded(data: &Path) -> Result<Node, NodeError> {
             config: Config { partition, ledger, partitions, partition_of, limits: Limits::default() },
             log: Arc::clone(&log),
             memory: memory.clone(),
-            rules: Arc::new(Domain),
+            rules: Arc::clone(rules),
             clock: Arc::new(SystemClock),
             metrics,
             topic: None,
@@ -62,20 +72,40 @@ pub fn open_embedded(data: &Path) -> Result<Node, NodeError> {
     })
 }
 
-/// Opens the ledger in `data` for questions. The log is not written; the views, which are derived from it, follow.
+/// Opens the ledger in `data` for questions. The log is not written; the views, which are derived from it, follow. On
+/// a disk that cannot be written, views that are where the log is answer as they are.
 ///
 /// # Errors
 /// Each says what to do.
 pub fn open_embedded_for_reading(data: &Path) -> Result<Node, NodeError> {
     let log: Arc<dyn Log> = Arc::new(EmbeddedLog::open_read_only(&data.join("log"))?);
-    let (views, projector) = Views::open(&data.join("views"), Arc::clone(&log))?;
+    let path = data.join("views");
+    let (views, projector) = match Views::open(&path, Arc::clone(&log)) {
+        Ok((views, projector)) => (views, Some(projector)),
+        Err(ProjectorError::Store(no @ StoreError::NotWritable { .. })) => match Views::open_read_only(&path) {
+            Ok(views) if holds_all_of(&views, log.as_ref())? => (views, None),
+            _ => return Err(ProjectorError::Store(no).into()),
+        },
+        Err(error) => return Err(error.into()),
+    };
     Ok(Node {
         log,
         views,
-        projector: Some(projector),
+        projector,
         writers: Writers::default(),
         writer_metrics: Vec::new(),
         submit: None,
         crew: None,
     })
+}
+
+/// Whether the views hold every record of the log.
+fn holds_all_of(views: &Views, log: &dyn Log) -> Result<bool, NodeError> {
+    for partition in (0..log.partitions()?).map(Partition) {
+        let end = log.end(partition)?;
+        if !views.covered(partition).is_ok_and(|covered| covered >= end) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }

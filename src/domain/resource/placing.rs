@@ -6,12 +6,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::Resource;
+use super::{Presence, Resource};
 use crate::address::Cidr;
 use crate::domain::authority;
 use crate::domain::command::{ObservedCidr, Visibility};
 use crate::domain::event::ResourceName;
-use crate::domain::id::{PoolId, ScopeId};
+use crate::domain::id::{AccountId, PoolId, Region, ScopeId};
 use crate::domain::kind::ResourceKind;
 use crate::domain::state::State;
 
@@ -48,12 +48,12 @@ pub(super) fn blocks_of(state: &State, resource: &Resource) -> BTreeSet<(ScopeId
         return blocks;
     }
     for presence in resource.current() {
-        let (account, region) = (presence.attributes.account, presence.attributes.region.as_ref());
-        for ipam in state.ipams.iter().filter(|ipam| authority::sees(state, ipam, account, region).is_ok()) {
+        let Some(place) = place_of(presence) else { continue };
+        for Seat { private, public } in seats(state, &place) {
             for observed in &presence.cidrs {
                 let scope = match visibility(kind, observed) {
-                    Some(Visibility::Private) => ipam.private_default_scope,
-                    Some(Visibility::Public) => ipam.public_default_scope,
+                    Some(Visibility::Private) => private,
+                    Some(Visibility::Public) => public,
                     None => continue,
                 };
                 blocks.insert((scope, observed.cidr));
@@ -111,12 +111,57 @@ pub(in crate::domain) fn block_new_space(state: &mut State, scope: ScopeId, pool
     }
 }
 
-/// Places all resources anew. To be called whenever an IPAM may see more or less than before: IPAMs,
-/// operating regions, delegation, member accounts. Costs a look at every resource.
+/// Where a resource is, as far as reach is concerned: an IPAM sees all of one place or nothing.
+pub(super) type Place = (AccountId, Region);
+
+/// The default scopes of an IPAM that sees a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Seat {
+    private: ScopeId,
+    public: ScopeId,
+}
+
+/// The places where a resource is now: several while observations conflict, none of a published range.
+pub(super) fn places_of(resource: &Resource) -> BTreeSet<Place> {
+    if resource.name.kind == ResourceKind::Prefix {
+        return BTreeSet::new();
+    }
+    resource.current().filter_map(place_of).collect()
+}
+
+fn place_of(presence: &Presence) -> Option<Place> {
+    Some((presence.attributes.account?, presence.attributes.region.clone()?))
+}
+
+/// By whom a place is seen now.
+pub(super) fn seats(state: &State, (account, region): &Place) -> Vec<Seat> {
+    let seeing = state.ipams.iter().filter(|ipam| authority::sees(state, ipam, Some(*account), Some(region)).is_ok());
+    seeing.map(|ipam| Seat { private: ipam.private_default_scope, public: ipam.public_default_scope }).collect()
+}
+
+/// Places resources anew where they are seen by others than before. To be called whenever an IPAM may see more or
+/// less: IPAMs, operating regions, delegation, member accounts. Costs a look at every account with a region that has
+/// resources, and at the resources of those where it makes a difference.
 pub(in crate::domain) fn reach_changed(state: &mut State) {
-    for name in state.resources.names() {
+    for name in seen_anew(state) {
         place_anew(state, &name);
     }
+}
+
+/// Notes by whom each place is seen now; the resources of those where that is new.
+pub(super) fn seen_anew(state: &mut State) -> BTreeSet<Arc<ResourceName>> {
+    let changed: Vec<_> = state
+        .resources
+        .places()
+        .map(|(place, before)| (place, before, seats(state, place)))
+        .filter(|(_, before, now)| *before != now.as_slice())
+        .map(|(place, _, now)| (place.clone(), now))
+        .collect();
+    let mut moved = BTreeSet::new();
+    for (place, seats) in changed {
+        moved.extend(state.resources.seat(&place, seats));
+    }
+    moved
 }
 
 /// Brings free space in line with what is known of one resource.

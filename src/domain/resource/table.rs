@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::placing::place_anew;
+use super::placing::{Place, Seat, place_anew, places_of, seats};
 use super::{Observation, Presence, Resource};
 use crate::address::{BlockMap, Cidr};
 use crate::domain::event;
@@ -18,6 +18,16 @@ pub struct Resources {
     by_kind: BTreeMap<ResourceKind, BTreeMap<Box<str>, Entry>>,
     /// What is counted as observed in the free space of a scope's pools, and because of whom.
     blockers: BTreeMap<ScopeId, BlockMap<Arc<ResourceName>>>,
+    /// Who is where now.
+    places: BTreeMap<Place, Occupants>,
+}
+
+/// What is in one place.
+#[derive(Debug)]
+struct Occupants {
+    /// By whom they are seen: their blocks are counted there, and nowhere else.
+    seats: Vec<Seat>,
+    resources: BTreeSet<Arc<ResourceName>>,
 }
 
 #[derive(Debug)]
@@ -50,8 +60,27 @@ impl Resources {
         self.blockers.get(&scope)
     }
 
-    pub(super) fn names(&self) -> Vec<Arc<ResourceName>> {
-        self.by_kind.values().flat_map(BTreeMap::values).map(|entry| Arc::clone(&entry.name)).collect()
+    /// The places where resources are, and by whom each is seen.
+    pub(super) fn places(&self) -> impl Iterator<Item = (&Place, &[Seat])> {
+        self.places.iter().map(|(place, occupants)| (place, occupants.seats.as_slice()))
+    }
+
+    /// Notes by whom a place is seen from now on; gives who is there.
+    pub(super) fn seat(&mut self, place: &Place, seats: Vec<Seat>) -> impl Iterator<Item = Arc<ResourceName>> {
+        let occupants = self.places.get_mut(place).map(|occupants| {
+            occupants.seats = seats;
+            &occupants.resources
+        });
+        occupants.into_iter().flatten().cloned()
+    }
+
+    fn leave(&mut self, place: &Place, name: &Arc<ResourceName>) {
+        if let Some(occupants) = self.places.get_mut(place) {
+            occupants.resources.remove(name);
+            if occupants.resources.is_empty() {
+                self.places.remove(place);
+            }
+        }
     }
 
     /// Notes where a resource is counted from now on; gives where it was.
@@ -110,8 +139,22 @@ pub(in crate::domain) fn restore(state: &mut State, rows: Vec<Resource>) {
     for row in rows {
         let entry = state.resources.entry(row.name.clone());
         entry.resource = row;
-        let name = Arc::clone(&entry.name);
+        let (name, after) = (Arc::clone(&entry.name), places_of(&entry.resource));
+        arrive(state, &name, after);
         place_anew(state, &name);
+    }
+}
+
+/// Notes that a resource is in these places now.
+fn arrive(state: &mut State, name: &Arc<ResourceName>, places: impl IntoIterator<Item = Place>) {
+    for place in places {
+        if !state.resources.places.contains_key(&place) {
+            let occupants = Occupants { seats: seats(state, &place), resources: BTreeSet::new() };
+            state.resources.places.insert(place.clone(), occupants);
+        }
+        if let Some(occupants) = state.resources.places.get_mut(&place) {
+            occupants.resources.insert(Arc::clone(name));
+        }
     }
 }
 
@@ -145,10 +188,16 @@ pub(in crate::domain) fn retracted(state: &mut State, event: &event::Observation
 
 fn change(state: &mut State, revision: Revision, kind: ResourceKind, id: &str, change: impl FnOnce(&mut Resource)) {
     let entry = state.resources.entry(ResourceName { kind, id: id.to_owned() });
+    let before = places_of(&entry.resource);
     change(&mut entry.resource);
     entry.resource.changed_at = revision;
+    let after = places_of(&entry.resource);
     let nothing_known = entry.resource.observations.is_empty();
     let name = Arc::clone(&entry.name);
+    for place in before.difference(&after) {
+        state.resources.leave(place, &name);
+    }
+    arrive(state, &name, after.difference(&before).cloned());
     place_anew(state, &name);
     if nothing_known {
         state.resources.forget(&name);

@@ -3,6 +3,7 @@
 use super::*;
 use crate::domain::command::*;
 use crate::domain::event::{Event, NotMonitored, ResourceObserved};
+use crate::domain::id::Region;
 use crate::domain::kind::ResourceKind;
 use crate::domain::rejection::Code;
 use crate::domain::testing::{ADMIN, MANAGEMENT, MEMBER, STRANGER, World, account, cidr, region};
@@ -213,4 +214,45 @@ fn d19_members_report_of_their_own_resources() {
     for command in commands {
         assert_eq!(world.reject(command).code, Code::UnauthorizedOperation);
     }
+}
+
+/// Design D16, D18: a change of reach costs what it changes, however many resources others have.
+#[test]
+fn d18_a_change_of_reach_places_anew_those_alone_whom_it_changes() {
+    let (mut world, ipam) = World::with_ipam();
+    let (operated, other) = (region("eu-central-1"), region("us-east-1"));
+    for (asks, region) in [ADMIN, MEMBER, STRANGER].iter().flat_map(|asks| [(asks, &operated), (asks, &other)]) {
+        for number in 0..10 {
+            let id = format!("{asks}/{region}/{number}");
+            let attributes = ResourceAttributes { region: Some(region.clone()), ..of(asks) };
+            world.accept(ObserveResource { id, attributes, ..seen(at(0), &["10.0.0.0/24"]) });
+        }
+    }
+    let moved = |world: &mut World, change: &dyn Fn(&mut crate::domain::State)| -> Vec<String> {
+        change(&mut world.state);
+        let names = placing::seen_anew(&mut world.state);
+        for name in &names {
+            placing::place_anew(&mut world.state, name);
+        }
+        names.iter().map(|name| name.id.clone()).collect()
+    };
+    let all_of = |asks: &str, region: &Region| (0..10).map(|n| format!("{asks}/{region}/{n}")).collect::<Vec<_>>();
+    assert_eq!(moved(&mut world, &|_| {}), [""; 0], "nothing has changed");
+    let leaves = |state: &mut crate::domain::State| drop(state.organization.accounts.remove(&account(MEMBER)));
+    assert_eq!(moved(&mut world, &leaves), all_of(MEMBER, &operated));
+    let opens = |state: &mut crate::domain::State| {
+        state.ipams.known_mut(ipam.ipam).operating_regions.insert(region("us-east-1"));
+    };
+    assert_eq!(moved(&mut world, &opens), all_of(ADMIN, &other));
+    assert_eq!(moved(&mut world, &|_| {}), [""; 0], "it is noted");
+    // A resource is where it was last seen, and nowhere once nothing is known of it.
+    let id = format!("{ADMIN}/us-east-1/3");
+    world.accept(ObserveResource { id: id.clone(), ..seen(at(1), &["10.0.0.0/24"]) });
+    let last = format!("{ADMIN}/us-east-1/4");
+    world.accept(RetractObservation { id: last.clone(), ..retract(at(0)) });
+    let closes = |state: &mut crate::domain::State| {
+        state.ipams.known_mut(ipam.ipam).operating_regions.remove(&region("us-east-1"));
+    };
+    let stayed: Vec<_> = all_of(ADMIN, &other).into_iter().filter(|one| *one != id && *one != last).collect();
+    assert_eq!(moved(&mut world, &closes), stayed);
 }

@@ -139,7 +139,9 @@ impl Writer<'_> {
     ) -> Result<Option<(Timestamp, SpanRow)>, TableError> {
         match self.start_at_or_before(entry, cidr, at)? {
             None => Ok(None),
-            Some(from) => self.starting(entry, cidr, from)?.map(Some).ok_or_else(|| rows::damaged("an interval is missing")),
+            Some(from) => {
+                self.starting(entry, cidr, from)?.map(Some).ok_or_else(|| rows::damaged("an interval is missing"))
+            }
         }
     }
 

@@ -50,11 +50,11 @@ pub(super) enum Object {
     Pool(Pool),
     Allocation {
         row: AllocationRow,
-            placement: Option<Placement>,
+        placement: Option<Placement>,
     },
     /// The CIDR itself is in its pool's row.
     PoolCidr {
-            placement: Option<Placement>,
+        placement: Option<Placement>,
     },
     /// The account itself is in the organisation's row.
     Account,

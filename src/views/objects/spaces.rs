@@ -4,7 +4,7 @@ use super::organization::reach;
 use super::pools::live_pools;
 use super::rows::{Asked, Kind, Object, ObjectRow};
 use crate::domain::command::Visibility;
-use crate::domain::id::IpamId;
+use crate::domain::id::{IpamId, ScopeId};
 use crate::domain::ipam::Ipam;
 use crate::views::answer::{IpamAnswer, Page, ScopeAnswer, ScopeKind};
 use crate::views::when::QueryError;
@@ -51,13 +51,19 @@ pub(in crate::views) fn scopes(asked: &Asked<'_>, ipam: Option<IpamId>) -> Resul
     let mut items = Vec::new();
     for ipam in ipams {
         for row in asked.children((Kind::Ipam, ipam.bits()), Kind::Scope)? {
-            items.push(scope(asked, row)?);
+            items.push(answer(asked, row)?);
         }
     }
     Ok(Page { items: items.into_iter().flatten().collect(), next: None })
 }
 
-fn scope(asked: &Asked<'_>, row: ObjectRow) -> Result<Option<ScopeAnswer>, QueryError> {
+/// One scope.
+pub(in crate::views) fn scope(asked: &Asked<'_>, id: ScopeId) -> Result<ScopeAnswer, QueryError> {
+    let row = asked.live(Kind::Scope, id.bits())?;
+    row.map(|row| answer(asked, row)).transpose()?.flatten().ok_or_else(|| asked.not_found("scope", id))
+}
+
+fn answer(asked: &Asked<'_>, row: ObjectRow) -> Result<Option<ScopeAnswer>, QueryError> {
     let changed = row.changed();
     let ObjectRow { created, object: Object::Scope(scope), .. } = row else { return Ok(None) };
     let pools = live_pools(asked, scope.id)?;

@@ -104,6 +104,7 @@ impl Folder {
             }
         }
         self.publish(&ready);
+        self.progress.waiting().committed(ready.iter().flat_map(|batch| &batch.items).map(|item| &item.outcome));
         if !self.old_versions_dropped && self.progress.ready().is_ok() {
             for name in self.store.drop_other_versions()? {
                 tracing::info!(name, "a view of another version was dropped: this version's has caught up");
