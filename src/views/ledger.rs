@@ -47,9 +47,10 @@ impl View for LedgerView {
         self.states.ensure(table, &outcome.organization)?;
         let (usages, dirty) = (&mut self.usages, &mut self.dirty);
         self.states.with(&outcome.organization, |state| {
-            let counted: BTreeSet<_> = objects::pools_before(state, outcome);
+            let mut counted: BTreeSet<_> = objects::pools_before(state, outcome);
             apply_outcome(state, outcome);
             let touched = state.take_touched();
+            counted.append(&mut state.take_reblocked());
             dirty.add(&outcome.organization, &touched);
             objects::fold(usages, table, state, outcome, &touched, counted)
         })?

@@ -13,6 +13,8 @@ pub struct Pools {
     /// Also of source pools that are restored after their children.
     children: BTreeMap<PoolId, BTreeSet<PoolId>>,
     by_scope: BTreeMap<ScopeId, ScopePools>,
+    /// In whose space something else is observed than when this was last taken.
+    reblocked: BTreeSet<PoolId>,
 }
 
 /// A pool and what is derived from the allocations and observations in it.
@@ -45,6 +47,12 @@ impl State {
     #[must_use]
     pub const fn pools(&self) -> &Pools {
         &self.pools
+    }
+
+    /// The pools in whose space observed resources block more or less than at the last call (N9): their free space may
+    /// be another though nothing of the pools themselves changed.
+    pub fn take_reblocked(&mut self) -> BTreeSet<PoolId> {
+        std::mem::take(&mut self.pools.reblocked)
     }
 }
 
@@ -168,6 +176,7 @@ impl Pools {
         for (provisioned, pool) in scope.cidrs.overlapping(observed) {
             let entry = self.by_id.get_mut(pool).expect("provisioned CIDRs are of pools that exist");
             change(entry.space_mut(provisioned).expect("the pool has the CIDR"), observed);
+            self.reblocked.insert(*pool);
         }
     }
 }

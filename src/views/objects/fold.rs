@@ -9,7 +9,6 @@ use super::rows::{
 use crate::address::Cidr;
 use crate::domain::event::Event;
 use crate::domain::id::{AccountId, AllocationId, OrganizationId, PoolId, Revision};
-use crate::domain::kind::ResourceKind;
 use crate::domain::outcome::{Moment, Outcome};
 use crate::domain::pool::{Placement, PoolUsage};
 use crate::domain::{Row, RowKey, State};
@@ -37,7 +36,7 @@ pub(in crate::views) fn pools_before(state: &State, outcome: &Outcome) -> BTreeS
     deleted.filter_map(|pool| state.pools().get(pool)?.source_pool).collect()
 }
 
-/// Folds one outcome that `state` has applied.
+/// Folds one outcome that `state` has applied. `counted` are pools whose counters may have changed, beside those touched.
 pub(in crate::views) fn fold(
     usages: &mut Usages,
     table: &mut dyn Table,
@@ -75,9 +74,6 @@ pub(in crate::views) fn fold(
             // Facts are the lineage's.
             RowKey::Resource(_) => {}
         }
-    }
-    if outcome.events().iter().any(moves_free_space) {
-        counted.extend(state.pools().iter().map(|pool| pool.id));
     }
     fold.usage(usages, counted)
 }
@@ -254,25 +250,4 @@ fn placements(events: &[Event]) -> BTreeMap<AllocationId, Option<Placement>> {
         _ => None,
     });
     made.collect()
-}
-
-/// Whether observed resources may block more or less of any pool's free space after this event (N9). Published
-/// ranges never do.
-fn moves_free_space(event: &Event) -> bool {
-    match event {
-        Event::ResourceObserved(observed) => observed.kind != ResourceKind::Prefix,
-        Event::ResourceGone(gone) => gone.kind != ResourceKind::Prefix,
-        Event::ObservationRetracted(retracted) => retracted.kind != ResourceKind::Prefix,
-        // These change whose resources an IPAM sees.
-        Event::AccountAdded(_)
-        | Event::AccountRemoved(_)
-        | Event::AdminDelegated(_)
-        | Event::AdminRevoked(_)
-        | Event::DelegatedAdministratorRegistered(_)
-        | Event::DelegatedAdministratorDeregistered(_)
-        | Event::IpamCreated(_)
-        | Event::IpamModified(_)
-        | Event::IpamDeleted(_) => true,
-        _ => false,
-    }
 }
