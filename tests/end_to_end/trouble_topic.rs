@@ -58,8 +58,12 @@ fn bad_commands_on_the_topic_are_refused_on_record_or_set_aside() {
         producer.send(record).map_err(|(error, _)| error).expect("handed over");
     };
     send(create.to_string().as_bytes());
-    set_aside.iter().for_each(|(value, _)| send(value));
-    refused.iter().for_each(|(command, _)| send(command.to_string().as_bytes()));
+    for (value, _) in &set_aside {
+        send(value);
+    }
+    for (command, _) in &refused {
+        send(command.to_string().as_bytes());
+    }
     let last = good("SetQuota", &json!({"quota": "pool-depth", "value": 12}));
     send(last.to_string().as_bytes());
     producer.flush(PATIENCE).expect("the broker has them");
