@@ -122,12 +122,12 @@ impl Statement {
             let (expected, found) = (hex(expected.as_bytes()), hex(named.as_bytes()));
             return Err(CheckpointError::OtherKey { expected, found });
         }
-        let signature = unhex(&seal.signature).ok_or_else(|| malformed("its signature is not 128 hexadecimal digits"))?;
+        let signature =
+            unhex(&seal.signature).ok_or_else(|| malformed("its signature is not 128 hexadecimal digits"))?;
         named
             .verify_strict(line.as_bytes(), &Signature::from_bytes(&signature))
             .map_err(|_| CheckpointError::Changed)?;
-        let statement: Self =
-            serde_json::from_str(line).map_err(|error| malformed(&format!("first line: {error}")))?;
+        let statement: Self = serde_json::from_str(line).map_err(|error| malformed(&format!("first line: {error}")))?;
         if statement.format != FORMAT {
             return Err(malformed(&format!("its format is {}; this program reads {FORMAT}", statement.format)));
         }

@@ -76,23 +76,29 @@ impl Case<'_> {
 
     /// A revision that was there already.
     fn again(&self, suspect: Link, revision: Revision, expected: Revision) -> Named {
-        if suspect.previous == self.last_hash() && self.last.is_some() && self.after(expected).is_none() {
+        if suspect.previous == self.last_hash() && self.after(expected).is_none() {
             let problem = format!("it says revision {revision}, and stands where revision {expected} belongs");
             return named(Kind::Changed, suspect, problem);
         }
         let first = self.before(|link| link.valid && link.revision == Some(revision));
         let Some(first) = first else {
-            return named(Kind::Inserted, suspect, format!("it is revision {revision}; revision {expected} comes next"));
+            return named(
+                Kind::Inserted,
+                suspect,
+                format!("it is revision {revision}; revision {expected} comes next"),
+            );
         };
         if first.hash == suspect.hash {
             let problem = format!("the same bytes stand at {} already", first.place);
             return named(Kind::Doubled, suspect, problem);
         }
-        let follower = self.before(|link| link.valid && link.revision == Some(revision.next()) && expected > revision.next());
+        let follower =
+            self.before(|link| link.valid && link.revision == Some(revision.next()) && expected > revision.next());
         match follower.or_else(|| self.after(revision.next())).map(|follower| follower.previous) {
             Some(previous) if previous == Some(suspect.hash) => {
                 let problem = format!(
-                    "another record of this revision stands at {}, and the one after names that one", suspect.place
+                    "another record of this revision stands at {}, and the one after names that one",
+                    suspect.place
                 );
                 named(Kind::Inserted, first, problem)
             }
@@ -115,6 +121,10 @@ impl Case<'_> {
 
     /// A revision further on than the next.
     fn ahead(&self, suspect: Link, revision: Revision, expected: Revision) -> Named {
+        if suspect.previous == self.last_hash() && self.after(expected).is_none() {
+            let problem = format!("it says revision {revision}, and stands where revision {expected} belongs");
+            return named(Kind::Changed, suspect, problem);
+        }
         if let Some(other) = self.after(revision) {
             let problem = format!("it stands before revision {expected}, and in its place again at {}", other.place);
             let kind = if other.hash == suspect.hash { Kind::Doubled } else { Kind::Inserted };
@@ -128,10 +138,6 @@ impl Case<'_> {
             let problem = format!("no record before or after it belongs to it; revision {expected} comes next");
             return named(Kind::Inserted, suspect, problem);
         }
-        if suspect.previous == self.last_hash() {
-            let problem = format!("it says revision {revision}, and stands where revision {expected} belongs");
-            return named(Kind::Changed, suspect, problem);
-        }
         let missing = match revision.0 - expected.0 {
             1 => format!("revision {expected} is missing"),
             _ => format!("revisions {expected} to {} are missing", revision.0 - 1),
@@ -141,7 +147,8 @@ impl Case<'_> {
             Some(link) if self.last.is_some_and(|last| link.place < last.place) => {
                 let problem = format!(
                     "it stands before revision {}, out of its turn, and so has no effect; {missing} at {}",
-                    self.last_revision(), suspect.place
+                    self.last_revision(),
+                    suspect.place
                 );
                 named(Kind::Swapped, *link, problem)
             }
@@ -160,15 +167,25 @@ impl Case<'_> {
     fn unlinked(&self, suspect: Link, revision: Revision) -> Named {
         let same = |link: &&Link| link.revision == Some(revision) && link.previous == self.last_hash();
         if let Some(genuine) = self.rest().iter().find(same) {
-            let problem = format!("it names a record before it that is not there; the genuine one is at {}", genuine.place);
+            let problem =
+                format!("it names a record before it that is not there; the genuine one is at {}", genuine.place);
             return named(Kind::Inserted, suspect, problem);
         }
         let Some(last) = self.last else {
             return named(Kind::Changed, suspect, "it is the first, and names a record before it".to_owned());
         };
-        let last_link = Link { place: last.place, valid: true, revision: Some(last.moment.revision), previous: None, hash: last.hash };
+        let last_link = Link {
+            place: last.place,
+            valid: true,
+            revision: Some(last.moment.revision),
+            previous: None,
+            hash: last.hash,
+        };
         if let Some(genuine) = self.links.iter().find(|link| Some(link.hash) == suspect.previous) {
-            let problem = format!("the record after it names another as revision {}, which is at {}", last.moment.revision, genuine.place);
+            let problem = format!(
+                "the record after it names another as revision {}, which is at {}",
+                last.moment.revision, genuine.place
+            );
             return named(Kind::Inserted, last_link, problem);
         }
         match self.after(revision.next()) {
@@ -198,7 +215,8 @@ impl Case<'_> {
         }
         match self.after(revision.next()) {
             Some(follower) if follower.previous != Some(suspect.hash) => {
-                let problem = format!("its bytes are not those that revision {} names; as they stand {problem}", revision.next());
+                let problem =
+                    format!("its bytes are not those that revision {} names; as they stand {problem}", revision.next());
                 named(Kind::Changed, suspect, problem)
             }
             _ => named(kind, suspect, problem),

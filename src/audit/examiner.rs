@@ -82,9 +82,10 @@ impl Examiner {
                 self.report.unattached += 1;
                 return;
             }
-            None => self.judges.entry(organization.clone()).or_insert_with_key(|id| {
-                Followed::Sound(Box::new(Judge::new(id)))
-            }),
+            None => self
+                .judges
+                .entry(organization.clone())
+                .or_insert_with_key(|id| Followed::Sound(Box::new(Judge::new(id)))),
         };
         let Followed::Sound(judge) = followed else { return };
         let last = judge.last();
@@ -134,9 +135,9 @@ impl Examiner {
     pub(super) fn goes_on(&self, peek: &Peek) -> bool {
         match self.judges.get(&peek.organization) {
             Some(Followed::Broken) => false,
-            Some(Followed::Sound(judge)) => judge.head().is_some_and(|head| {
-                peek.revision == Some(head.revision.next()) && peek.previous == Some(head.hash)
-            }),
+            Some(Followed::Sound(judge)) => judge
+                .head()
+                .is_some_and(|head| peek.revision == Some(head.revision.next()) && peek.previous == Some(head.hash)),
             None => peek.revision == Some(Revision(1)) && peek.previous.is_none(),
         }
     }
@@ -160,15 +161,26 @@ impl Examiner {
                 (Some(last), Some(signed)) if last.moment.revision < signed.revision => {
                     let kind = if ended_before { Kind::Dropped } else { Kind::Rewritten };
                     let (revision, signed) = (last.moment.revision, signed.revision);
-                    differs(organization, Some(revision), kind, format!(
-                        "the history before the checkpoint ends at revision {revision}; revision {signed} was signed"
-                    ));
+                    differs(
+                        organization,
+                        Some(revision),
+                        kind,
+                        format!(
+                            "the history before the checkpoint ends at revision {revision}; revision {signed} was signed"
+                        ),
+                    );
                 }
                 (Some(last), Some(signed)) if last.hash != signed.hash || last.moment.revision != signed.revision => {
                     let revision = last.moment.revision;
-                    differs(organization, Some(revision), Kind::Rewritten, format!(
-                        "its hash is {}; the checkpoint has revision {} with {}", last.hash, signed.revision, signed.hash
-                    ));
+                    differs(
+                        organization,
+                        Some(revision),
+                        Kind::Rewritten,
+                        format!(
+                            "its hash is {}; the checkpoint has revision {} with {}",
+                            last.hash, signed.revision, signed.hash
+                        ),
+                    );
                 }
                 (Some(last), None) => {
                     let problem = "the checkpoint knows no such organisation at its position".to_owned();

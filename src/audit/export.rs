@@ -64,11 +64,7 @@ pub enum ExportError {
 ///
 /// # Errors
 /// When the log cannot be read, the file not be written, or there is no such history.
-pub fn export(
-    log: &dyn Log,
-    organization: &OrganizationId,
-    out: &mut dyn Write,
-) -> Result<Manifest, ExportError> {
+pub fn export(log: &dyn Log, organization: &OrganizationId, out: &mut dyn Write) -> Result<Manifest, ExportError> {
     let partition = home(log, organization)?;
     // Both readings end here, whatever is appended meanwhile.
     let next = log.end(partition)?;
@@ -83,8 +79,16 @@ pub fn export(
         return Err(ExportError::NoHistory(organization.clone()));
     };
     let organization = organization.clone();
-    let manifest =
-        Manifest { format: FORMAT.to_owned(), ledger: reign.ledger, organization, records, first, last, partition, next };
+    let manifest = Manifest {
+        format: FORMAT.to_owned(),
+        ledger: reign.ledger,
+        organization,
+        records,
+        first,
+        last,
+        partition,
+        next,
+    };
     let line = serde_json::to_string(&manifest).expect("a manifest holds nothing that JSON cannot");
     writeln!(out, "{line}")?;
     let mut written = Ok(());
@@ -152,7 +156,8 @@ pub fn verify_file<R: BufRead>(
     let mut lines = Lines { reader: open()?, number: 0 };
     let malformed = |what: String| ExportError::Malformed(what);
     let first = lines.next()?.ok_or_else(|| malformed("it is empty".to_owned()))?;
-    let manifest: Manifest = serde_json::from_slice(&first).map_err(|error| malformed(format!("first line: {error}")))?;
+    let manifest: Manifest =
+        serde_json::from_slice(&first).map_err(|error| malformed(format!("first line: {error}")))?;
     if manifest.format != FORMAT {
         return Err(malformed(format!("its format is {}; this program reads {FORMAT}", manifest.format)));
     }
@@ -175,7 +180,8 @@ pub fn verify_file<R: BufRead>(
                 }
             }
             Ok(outcome) => {
-                let problem = format!("it is of another organisation than the manifest names, {}", manifest.organization);
+                let problem =
+                    format!("it is of another organisation than the manifest names, {}", manifest.organization);
                 let (organization, revision) = (Some(outcome.organization), outcome.revision);
                 let kind = Kind::Inserted;
                 examiner.report.findings.push(Finding { place, organization, revision, kind, problem });

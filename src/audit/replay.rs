@@ -93,7 +93,10 @@ impl Log for Past {
 
 impl std::fmt::Debug for Past {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Past").field("organization", &self.organization).field("until", &self.until).finish_non_exhaustive()
+        f.debug_struct("Past")
+            .field("organization", &self.organization)
+            .field("until", &self.until)
+            .finish_non_exhaustive()
     }
 }
 

@@ -185,8 +185,7 @@ fn walk(
     seen: &(dyn Fn(u64) + Sync),
 ) -> Result<Walked, ReadError> {
     let mut reader = log.reader(partition, Offset(0))?;
-    let mut walked =
-        Walked { admission: Admission::default(), reigns: Reigns::default(), records: 0 };
+    let mut walked = Walked { admission: Admission::default(), reigns: Reigns::default(), records: 0 };
     let mut mark = mark.map(|mark| mark.next);
     while walked.admission.next < end {
         let records = some(reader.as_mut(), partition, end)?;

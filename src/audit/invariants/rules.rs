@@ -52,9 +52,7 @@ impl Rules {
             format!("{cidr} is handed out by pool {pool}, which hands out /{min} to /{max}")
         })?;
         let Some(claim) = resource else { return Ok(()) };
-        ensure(self.locale.is_some(), "INV-P3", || {
-            format!("{cidr} is for a resource, and pool {pool} has no locale")
-        })?;
+        ensure(self.locale.is_some(), "INV-P3", || format!("{cidr} is for a resource, and pool {pool} has no locale"))?;
         ensure(claim.region.is_none() || claim.region == self.locale, "INV-A3", || {
             format!("{cidr} is for a resource outside the locale of pool {pool}")
         })?;

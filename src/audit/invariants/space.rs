@@ -133,8 +133,7 @@ impl Space {
         })?;
         if let Some(source) = event.source_pool {
             let of_source = self.pools.get(&source);
-            let fits =
-                of_source.is_some_and(|of| of.scope == event.scope && of.family == event.address_family);
+            let fits = of_source.is_some_and(|of| of.scope == event.scope && of.family == event.address_family);
             ensure(fits, "INV-P1", || format!("pool {id} differs from its source pool {source} in scope or family"))?;
             let locale = of_source.and_then(|of| of.rules.locale());
             ensure(locale.is_none() || locale == event.locale.as_ref(), "INV-P2", || {

@@ -30,7 +30,8 @@ use crate::log::kafka::KafkaLog;
 #[derive(Subcommand, Clone, Debug)]
 pub enum Audit {
     /// Check every record: admission, hash chains, time, invariants; name the first that is wrong, and what was done
-    #[command(after_help = "Without --org all organisations are checked. With --checkpoint the history before it must be the one that
+    #[command(
+        after_help = "Without --org all organisations are checked. With --checkpoint the history before it must be the one that
 was signed; it is read, but its decisions are not judged again.
 
 Examples:
@@ -39,7 +40,8 @@ Examples:
   ipam audit verify --checkpoint 2026-01.checkpoint --public-key audit.pem.pub
   ipam audit verify --file o-example.jsonl
 
-Exit codes: 0 clean, 1 something is wrong, 2 wrong use, 4 the log or file cannot be read.")]
+Exit codes: 0 clean, 1 something is wrong, 2 wrong use, 4 the log or file cannot be read."
+    )]
     Verify(Verify),
     /// Write one organisation's records to a file that can be checked without the log
     #[command(after_help = "The format, and a second verifier in Python: docs/audit/README.md.
@@ -66,12 +68,14 @@ Example:\n  ipam audit key --out audit.pem")]
         out: PathBuf,
     },
     /// Verify the log, and sign where every history stands
-    #[command(after_help = "Keep checkpoints where whoever can write the log cannot: each shows later that history before it was not
+    #[command(
+        after_help = "Keep checkpoints where whoever can write the log cannot: each shows later that history before it was not
 rewritten.
 
 Examples:
   ipam audit checkpoint --key audit.pem --out 2026-01.checkpoint
-  ipam audit checkpoint --key audit.pem --checkpoint 2026-01.checkpoint --public-key audit.pem.pub --out 2026-02.checkpoint")]
+  ipam audit checkpoint --key audit.pem --checkpoint 2026-01.checkpoint --public-key audit.pem.pub --out 2026-02.checkpoint"
+    )]
     Checkpoint(MakeCheckpoint),
 }
 
@@ -257,8 +261,7 @@ fn make_key(out: &Path, settings: &Settings) -> Result<(), Failure> {
     let public = PathBuf::from(public);
     // The public one first: no private key is left behind that has none.
     files::write_new(&public, false, |file| file.write_all(key.public().to_pem().as_bytes()).map_err(unreachable))?;
-    let written =
-        files::write_new(out, true, |file| file.write_all(key.to_pem().as_bytes()).map_err(unreachable));
+    let written = files::write_new(out, true, |file| file.write_all(key.to_pem().as_bytes()).map_err(unreachable));
     if written.is_err() {
         drop(std::fs::remove_file(&public));
     }
@@ -309,9 +312,7 @@ impl Trusted {
     fn read(&self, settings: &Settings) -> Result<Option<Statement>, Failure> {
         let Some(path) = &self.checkpoint else { return Ok(None) };
         let key = match &self.public_key {
-            Some(path) => {
-                Some(PublicKey::from_pem(&files::read(path)?).map_err(|error| of_file(path, &error))?)
-            }
+            Some(path) => Some(PublicKey::from_pem(&files::read(path)?).map_err(|error| of_file(path, &error))?),
             None => None,
         };
         let statement = Statement::read(&files::read(path)?, key.as_ref()).map_err(|error| match error {
