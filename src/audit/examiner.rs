@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::chain::Last;
 use super::diagnosis::{Case, Link};
 use super::judge::{Complaint, Judge};
+use super::kept::Kept;
 use super::report::{Finding, Head, Kind, Place, Report};
 use crate::domain::digest::Digest;
 use crate::domain::id::{OrganizationId, Revision};
@@ -17,7 +18,9 @@ use crate::domain::outcome::{Decision, Outcome};
 use crate::log::partition::partition_of;
 
 #[derive(Debug, Default)]
-pub(super) struct Examiner {
+pub(super) struct Examiner<'a> {
+    /// Commands whose digests are to be those on record.
+    kept: Option<&'a Kept>,
     judges: BTreeMap<OrganizationId, Followed>,
     suspects: Vec<Suspect>,
     /// Records that were admitted and whose organisation cannot be read.
@@ -67,7 +70,11 @@ impl Peek {
     }
 }
 
-impl Examiner {
+impl<'a> Examiner<'a> {
+    pub(super) fn new(kept: Option<&'a Kept>) -> Self {
+        Self { kept, ..Self::default() }
+    }
+
     /// Judges an outcome. `trusted` ones are before a checkpoint.
     pub(super) fn outcome(&mut self, outcome: &Outcome, hash: Digest, place: Place, trusted: bool) {
         match outcome.decision {
@@ -89,11 +96,21 @@ impl Examiner {
         };
         let Followed::Sound(judge) = followed else { return };
         let last = judge.last();
-        if let Err(complaint) = judge.add(outcome, hash, place, trusted) {
+        let kept = self.kept.and_then(|kept| kept.digest_of(outcome));
+        let judged = judge.add(outcome, hash, place, trusted).and_then(|()| match kept {
+            Some(kept) if kept != outcome.digest => Err(Complaint::Rule(format!(
+                "it says that it answers a command with digest {}; the one that was kept has {kept}",
+                outcome.digest
+            ))),
+            _ => Ok(()),
+        });
+        if let Err(complaint) = judged {
             *followed = Followed::Broken;
             if !self.explained_by_unreadable(outcome, &complaint) {
                 self.suspects.push(Suspect { organization: organization.clone(), place, last, complaint });
             }
+        } else {
+            self.report.proved += u64::from(kept.is_some());
         }
     }
 
@@ -143,9 +160,9 @@ impl Examiner {
     }
 
     /// Holds the histories against the heads that a checkpoint of this partition names.
-    pub(super) fn hold_against<'a>(
+    pub(super) fn hold_against<'b>(
         &mut self,
-        heads: impl Iterator<Item = (&'a OrganizationId, Head)>,
+        heads: impl Iterator<Item = (&'b OrganizationId, Head)>,
         place: Place,
         ended_before: bool,
     ) {

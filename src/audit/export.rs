@@ -9,10 +9,10 @@ use std::io::{self, BufRead, Write};
 
 use serde::{Deserialize, Serialize};
 
-use super::checkpoint::{Statement, hex, unhexed};
+use super::checkpoint::{hex, unhexed};
 use super::examiner::{Examiner, Peek};
 use super::report::{Finding, Kind, Place, Report};
-use super::verify::{each_outcome, home};
+use super::verify::{Asked, each_outcome, home};
 use crate::domain::digest::Digest;
 use crate::domain::id::{OrganizationId, Revision};
 use crate::domain::time::Timestamp;
@@ -145,13 +145,13 @@ fn value_of(line: &[u8]) -> Cow<'_, [u8]> {
 }
 
 /// Checks an export by itself: against its manifest, and every record as in a log. What admission let count cannot be
-/// checked without the log. `open` is called twice when something is wrong.
+/// checked without the log. The organisation is the manifest's. `open` is called twice when something is wrong.
 ///
 /// # Errors
 /// When the file cannot be read or is no export. What is wrong *in* it is a [`Finding`].
 pub fn verify_file<R: BufRead>(
     mut open: impl FnMut() -> io::Result<R>,
-    checkpoint: Option<&Statement>,
+    asked: &Asked<'_>,
 ) -> Result<(Manifest, Report), ExportError> {
     let mut lines = Lines { reader: open()?, number: 0 };
     let malformed = |what: String| ExportError::Malformed(what);
@@ -161,8 +161,8 @@ pub fn verify_file<R: BufRead>(
     if manifest.format != FORMAT {
         return Err(malformed(format!("its format is {}; this program reads {FORMAT}", manifest.format)));
     }
-    let mut examiner = Examiner::default();
-    let mut signed = checkpoint.and_then(|checkpoint| checkpoint.heads.get(&manifest.organization)).copied();
+    let mut examiner = Examiner::new(asked.commands);
+    let mut signed = asked.checkpoint.and_then(|checkpoint| checkpoint.heads.get(&manifest.organization)).copied();
     let mut records = 0;
     while let Some(line) = lines.next()? {
         records += 1;
@@ -211,7 +211,7 @@ pub fn verify_file<R: BufRead>(
     Ok((manifest, report))
 }
 
-fn hold_against_manifest(examiner: &mut Examiner, manifest: &Manifest, records: u64, line: u64) {
+fn hold_against_manifest(examiner: &mut Examiner<'_>, manifest: &Manifest, records: u64, line: u64) {
     if !examiner.is_clean() {
         return;
     }

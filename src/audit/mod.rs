@@ -13,6 +13,7 @@ mod examiner;
 pub mod export;
 mod invariants;
 mod judge;
+pub mod kept;
 mod reigns;
 pub mod replay;
 pub mod report;

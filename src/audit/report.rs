@@ -28,6 +28,8 @@ pub struct Report {
     pub void: BTreeMap<VoidKind, u64>,
     /// Outcomes before the trusted checkpoint: their chain was followed, their decisions were not judged again.
     pub trusted: u64,
+    /// Outcomes that answer a command which the auditor holds, by its digest.
+    pub proved: u64,
     /// Each organisation's last revision, and the hash of its last record. Without those in which something is wrong.
     pub heads: BTreeMap<OrganizationId, Head>,
     /// Where the reading ended, and the fold of admission there.

@@ -12,6 +12,7 @@ use crossbeam_channel::Sender;
 
 use super::checkpoint::Statement;
 use super::examiner::{Examiner, Peek};
+use super::kept::Kept;
 use super::reigns::{Reigns, Stuck, Void};
 use super::report::{Finding, Head, Kind as FindingKind, Place, Report};
 use crate::domain::digest::Digest;
@@ -37,6 +38,8 @@ pub struct Asked<'a> {
     pub organization: Option<&'a OrganizationId>,
     /// History up to here must be the one that was signed, and is not judged again.
     pub checkpoint: Option<&'a Statement>,
+    /// Commands that somebody kept: what is on record must answer them.
+    pub commands: Option<&'a Kept>,
 }
 
 /// Replays a log and checks every record of what is asked for.
@@ -135,10 +138,10 @@ fn verify_partition(
 ) -> Result<Report, ReadError> {
     let end = log.end(partition)?;
     let mark = asked.checkpoint.and_then(|checkpoint| checkpoint.mark(partition));
-    let mut court = Court { partition, asked, mark, examiner: Examiner::default(), unopened: false };
+    let mut court = Court { partition, asked, mark, examiner: Examiner::new(asked.commands), unopened: false };
     let (sender, receiver) = crossbeam_channel::bounded(BATCHES_UNDER_WAY_MAX);
     let walked = thread::scope(|scope| {
-        let reading = scope.spawn(|| walk(log, partition, end, asked.organization, mark, sender, seen));
+        let reading = scope.spawn(move || walk(log, partition, end, asked.organization, mark, &sender, seen));
         receiver.into_iter().flatten().for_each(|item| court.take(item));
         reading.join().expect("the reading thread does not panic")
     })?;
@@ -181,7 +184,7 @@ fn walk(
     end: Offset,
     only: Option<&OrganizationId>,
     mark: Option<&Admission>,
-    items: Sender<Vec<Item>>,
+    items: &Sender<Vec<Item>>,
     seen: &(dyn Fn(u64) + Sync),
 ) -> Result<Walked, ReadError> {
     let mut reader = log.reader(partition, Offset(0))?;
@@ -257,7 +260,7 @@ struct Court<'a> {
     asked: &'a Asked<'a>,
     /// Until it is reached, outcomes are trusted.
     mark: Option<&'a Admission>,
-    examiner: Examiner,
+    examiner: Examiner<'a>,
     /// A reign without its opening was found.
     unopened: bool,
 }
@@ -364,6 +367,7 @@ impl Report {
         self.rejected += other.rejected;
         self.unattached += other.unattached;
         self.trusted += other.trusted;
+        self.proved += other.proved;
         for (kind, count) in other.void {
             *self.void.entry(kind).or_default() += count;
         }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::kafka;
 use crate::process::{Ended, ipam, run};
 use crate::server::Server;
-use crate::walkthrough::{ADMIN, ORGANIZATION, Script};
+use crate::walkthrough::{ADMIN, MANAGEMENT, ORGANIZATION, Script};
 
 const CLEAN: i32 = 0;
 const WRONG: i32 = 1;
@@ -130,6 +130,16 @@ fn exports(auditor: &Auditor) {
         auditor.audit("verify --file @tampered").says(WRONG, &["wrong: line", rule]);
         python(&auditor.path("tampered")).says(WRONG, &["wrong: line", rule]);
     }
+    // Whoever kept a command can tell that a record answers it.
+    let command = serde_json::json!({
+        "command_id": "00000000-0000-0000-0000-000000000001", "organization": ORGANIZATION, "type": "CreateOrganization",
+        "principal": {"account": MANAGEMENT, "name": "walkthrough"}, "payload": {"management_account": MANAGEMENT},
+    });
+    std::fs::write(auditor.path("commands"), command.to_string()).expect("written");
+    auditor.audit("verify --file @export --commands @commands").says(CLEAN, &["1 of 1 commands that were kept"]);
+    let other = command.to_string().replace(MANAGEMENT, ADMIN);
+    std::fs::write(auditor.path("commands"), other).expect("written");
+    auditor.audit("verify --commands @commands").says(WRONG, &["revision 1", "the one that was kept has"]);
     auditor.audit("verify --file @nothing").says(UNREADABLE, &["nothing", "No such file"]);
     std::fs::write(auditor.path("tampered"), "{}\n").expect("written");
     auditor.audit("verify --file @tampered").says(UNREADABLE, &["it is no export"]);
@@ -218,7 +228,7 @@ fn checkpoints(auditor: &Auditor) {
         .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).expect("digits"), 16).expect("digits"))
         .collect();
     std::fs::write(auditor.path("signature"), signature).expect("written");
-    let mut openssl = |statement: &str| {
+    let openssl = |statement: &str| {
         std::fs::write(auditor.path("statement"), statement).expect("written");
         let mut command = Command::new("openssl");
         command.args(["pkeyutl", "-verify", "-pubin", "-rawin", "-inkey"]).arg(auditor.path("audit.pem.pub"));
@@ -253,8 +263,8 @@ fn replays(auditor: &Auditor, data: &str) {
         "pool list",
         "allocation list eu/prod",
         "history 10.0.0.0/8",
-        "who 10.0.0.1",
-        "overlaps private",
+        "who 10.0.0.1 --at 2100-01-01",
+        "overlaps private --at 2100-01-01",
         "org show",
     ] {
         assert_eq!(replayed(MIDDLE, question), live(&format!("{question} --as-of {MIDDLE}")), "{question}");

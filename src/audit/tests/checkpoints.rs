@@ -17,7 +17,7 @@ fn signed(log: &SimulatedLog) -> Statement {
 }
 
 fn since(log: &SimulatedLog, checkpoint: &Statement) -> Report {
-    let asked = Asked { organization: None, checkpoint: Some(checkpoint) };
+    let asked = Asked { checkpoint: Some(checkpoint), ..Asked::default() };
     verify(log, &asked, &|_| {}).expect("the log can be read")
 }
 

@@ -1,6 +1,7 @@
 //! Exports: what is in them, and that each kind of tampering with the file is named as what it is.
 
 use super::{encoded, history, numbered, only};
+use crate::audit::Asked;
 use crate::audit::checkpoint::Statement;
 use crate::audit::export::{ExportError, Manifest, export, verify_file};
 use crate::audit::report::{Kind, Report};
@@ -22,7 +23,7 @@ fn exported(log: &SimulatedLog) -> Vec<String> {
 
 fn checked(lines: &[String]) -> (Manifest, Report) {
     let file = lines.join("\n") + "\n";
-    verify_file(|| Ok(file.as_bytes()), None).expect("it is an export")
+    verify_file(|| Ok(file.as_bytes()), &Asked::default()).expect("it is an export")
 }
 
 #[test]
@@ -107,7 +108,7 @@ fn every_kind_of_tampering_is_named_as_what_it_is() {
     assert_eq!(report.findings.len(), 1, "{:?}", report.findings);
     for bad in [&good[1..], &[]] {
         let file = bad.join("\n");
-        assert!(matches!(verify_file(|| Ok(file.as_bytes()), None), Err(ExportError::Malformed(_))));
+        assert!(matches!(verify_file(|| Ok(file.as_bytes()), &Asked::default()), Err(ExportError::Malformed(_))));
     }
 }
 
@@ -117,7 +118,9 @@ fn a_checkpoint_shows_that_an_export_was_not_rewritten() {
     let checkpoint = Statement::of(&super::audit(&numbered(&values[..8])), Timestamp::default()).expect("it is a log");
     let against = |lines: &[String]| {
         let file = lines.join("\n") + "\n";
-        verify_file(|| Ok(file.as_bytes()), Some(&checkpoint)).expect("it is an export").1
+        verify_file(|| Ok(file.as_bytes()), &Asked { checkpoint: Some(&checkpoint), ..Asked::default() })
+            .expect("it is an export")
+            .1
     };
     let good = exported(&numbered(&values));
     let report = against(&good);
@@ -133,4 +136,32 @@ fn a_checkpoint_shows_that_an_export_was_not_rewritten() {
     assert_eq!(checked(&short).1.findings, []);
     let report = against(&short);
     assert_eq!(only(&report).0, Kind::Dropped);
+}
+
+#[test]
+fn whoever_kept_a_command_can_tell_that_a_record_answers_it() {
+    use crate::audit::kept::Kept;
+    use crate::log::wire::{CommandRequest, Decoded, decode_command};
+    // The digest on record is that of the command as it was sent.
+    let mut outcomes = history();
+    let first = outcomes[0].clone();
+    let body = crate::domain::command::DeleteScope { scope: "ipam-scope-0123456789abcdef0".parse().expect("an id") };
+    let command = CommandRequest::new(first.command_id, first.organization, first.principal, body.into()).encode();
+    let Ok(Decoded::Command(decoded)) = decode_command(&command) else { panic!("a command") };
+    let mut kept = Kept::default();
+    kept.add(&command).expect("it names its sender");
+    assert!(kept.add(b"{}").is_err());
+    assert_eq!(kept.count(), 1);
+    let asked = Asked { commands: Some(&kept), ..Asked::default() };
+    let audit = |outcomes: &[crate::domain::outcome::Outcome]| {
+        crate::audit::verify(&numbered(&encoded(outcomes)), &asked, &|_| {}).expect("the log can be read")
+    };
+    let report = audit(&outcomes);
+    let (kind, index, finding) = only(&report);
+    assert_eq!((kind, index), (Kind::Wrong, 0), "{finding}");
+    assert!(finding.problem.contains("the one that was kept has"), "{finding}");
+    outcomes[0].digest = decoded.digest;
+    super::rechain(&mut outcomes);
+    let report = audit(&outcomes);
+    assert_eq!((report.findings.as_slice(), report.proved), (&[][..], 1));
 }

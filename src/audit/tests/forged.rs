@@ -8,6 +8,8 @@ use crate::domain::event::{AdminDelegated, Event};
 use crate::domain::kind::ResourceKind;
 use crate::domain::outcome::{Decision, Outcome};
 
+type Forge<'a> = &'a dyn Fn(&mut Event);
+
 fn cidr(text: &str) -> Cidr {
     text.parse().expect("a CIDR")
 }
@@ -22,7 +24,6 @@ fn each_invariant_is_found_broken_where_it_breaks() {
         tags: crate::domain::command::Tags::new(),
     };
     // The outcome, its first event as `decide` never makes it there, the invariant that this breaks.
-    type Forge<'a> = &'a dyn Fn(&mut Event);
     let forged: &[(usize, Forge<'_>, &str)] = &[
         (0, &|event| edit(event, |Ipam(ipam)| ipam.operating_regions.clear()), "INV-I2"),
         (0, &|event| edit(event, |Ipam(ipam)| ipam.owner = "000000000009".parse().expect("an account")), "INV-O2"),

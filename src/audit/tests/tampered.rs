@@ -54,12 +54,15 @@ fn stranger(at: usize, change: impl Fn(&mut Outcome)) -> Vec<u8> {
     encode_outcome(&outcome)
 }
 
+/// What was done, the values, what it is, to which outcome, and what is said.
+type Tampered = (&'static str, Vec<Vec<u8>>, Kind, u64, &'static str);
+
 /// Whoever numbers the records anew, so that all count, is found by the chain.
 #[test]
 fn every_kind_of_tampering_is_named_as_what_it_is() {
     let good = encoded(&history());
     let cut = |at: usize, value: &[u8]| value[..at].to_vec();
-    let table: Vec<(&str, Vec<Vec<u8>>, Kind, u64, &str)> = vec![
+    let table: Vec<Tampered> = vec![
         ("another reason", changed(5, |one| one.reason = Some("another".into())), Kind::Changed, 5, "revision 7 names"),
         (
             "the first record",
@@ -279,7 +282,7 @@ fn organisations_are_judged_each_for_itself() {
     let (kind, index, finding) = only(&report);
     assert_eq!((kind, index, &finding.organization), (Kind::Dropped, 2, &Some(ids[0].clone())));
     assert_eq!(report.heads.keys().collect::<Vec<_>>(), [&ids[1]]);
-    let one = |id| verify(&log, &Asked { organization: Some(id), checkpoint: None }, &|_| {}).expect("readable");
+    let one = |id| verify(&log, &Asked { organization: Some(id), ..Asked::default() }, &|_| {}).expect("readable");
     assert_eq!(one(&ids[1]).findings, []);
     assert_eq!(one(&ids[1]).accepted, 5);
     assert_eq!(one(&ids[0]).findings, report.findings);

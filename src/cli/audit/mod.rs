@@ -19,6 +19,7 @@ use super::session::Session;
 use super::settings::{Format, Settings};
 use crate::audit::checkpoint::{CheckpointError, PrivateKey, PublicKey, Statement};
 use crate::audit::export::{self, ExportError};
+use crate::audit::kept::Kept;
 use crate::audit::report::Report;
 use crate::audit::{self, Asked};
 use crate::domain::time::Timestamp;
@@ -86,6 +87,9 @@ pub struct Verify {
     /// An export to check instead of a log
     #[arg(long, value_name = "FILE", conflicts_with = "kafka")]
     file: Option<PathBuf>,
+    /// Commands that were kept, as they were sent, a line each: the digests on record must be theirs
+    #[arg(long, value_name = "FILE")]
+    commands: Option<PathBuf>,
     #[command(flatten)]
     trusted: Trusted,
 }
@@ -128,21 +132,38 @@ pub struct MakeCheckpoint {
 /// When the log cannot be read; exit code 1 when something is wrong.
 pub fn run(command: Audit, settings: Settings) -> Result<(), Failure> {
     match command {
-        Audit::Verify(verify) => match &verify.file {
-            Some(file) => verify_file(file, &verify.trusted, &settings),
-            None => {
-                let checkpoint = verify.trusted.read(&settings)?;
-                let asked = Asked { organization: settings.org.as_ref(), checkpoint: checkpoint.as_ref() };
-                let report = verified(&verify.kafka, &settings, &asked)?;
-                show(&report, &settings);
-                judge(&report)
-            }
-        },
+        Audit::Verify(ask) => verify(&ask, &settings),
         Audit::Export(ask) => export(&ask, settings),
         Audit::Replay(ask) => replay::run(ask, settings),
         Audit::Key { out } => make_key(&out, &settings),
         Audit::Checkpoint(ask) => make_checkpoint(&ask, &settings),
     }
+}
+
+fn verify(ask: &Verify, settings: &Settings) -> Result<(), Failure> {
+    let checkpoint = ask.trusted.read(settings)?;
+    let commands = ask.commands.as_deref().map(kept).transpose()?;
+    let asked =
+        Asked { organization: settings.org.as_ref(), checkpoint: checkpoint.as_ref(), commands: commands.as_ref() };
+    let report = match &ask.file {
+        Some(file) => verified_file(file, &asked, settings)?,
+        None => verified(&ask.kafka, settings, &asked)?,
+    };
+    show(&report, settings);
+    if let Some(commands) = commands.filter(|_| !settings.quiet) {
+        print::explain(&format!("{} of {} commands that were kept are answered", report.proved, commands.count()));
+    }
+    judge(&report)
+}
+
+/// Commands from a file, a line each.
+fn kept(path: &Path) -> Result<Kept, Failure> {
+    let mut kept = Kept::default();
+    for (number, line) in files::read(path)?.lines().enumerate() {
+        kept.add(line.as_bytes())
+            .map_err(|error| Failure::usage(format!("{}, line {}: {error}", path.display(), number + 1)))?;
+    }
+    Ok(kept)
 }
 
 fn verified(kafka: &KafkaFlags, settings: &Settings, asked: &Asked<'_>) -> Result<Report, Failure> {
@@ -153,22 +174,19 @@ fn verified(kafka: &KafkaFlags, settings: &Settings, asked: &Asked<'_>) -> Resul
     report
 }
 
-fn verify_file(path: &Path, trusted: &Trusted, settings: &Settings) -> Result<(), Failure> {
-    let checkpoint = trusted.read(settings)?;
+fn verified_file(path: &Path, asked: &Asked<'_>, settings: &Settings) -> Result<Report, Failure> {
     let open = || File::open(path).map(BufReader::new);
-    let (manifest, report) = export::verify_file(open, checkpoint.as_ref())
+    let (manifest, report) = export::verify_file(open, asked)
         .map_err(|error| Failure::Unreadable(format!("{}: {error}", path.display())))?;
-    if let Some(asked) = settings.org.as_ref().filter(|asked| **asked != manifest.organization) {
+    if let Some(asked) = asked.organization.filter(|asked| **asked != manifest.organization) {
         return Err(Failure::usage(format!("{} is of {}, not of {asked}", path.display(), manifest.organization)));
     }
-    if let Some(checkpoint) = &checkpoint
-        && !settings.quiet
+    if let Some(checkpoint) = asked.checkpoint.filter(|_| !settings.quiet)
         && !checkpoint.heads.contains_key(&manifest.organization)
     {
         print::explain("the checkpoint knows nothing of this organisation: it shows nothing about the file");
     }
-    show(&report, settings);
-    judge(&report)
+    Ok(report)
 }
 
 /// Prints what an audit saw.
@@ -281,7 +299,7 @@ fn make_checkpoint(ask: &MakeCheckpoint, settings: &Settings) -> Result<(), Fail
     let key = PrivateKey::from_pem(&files::read(&ask.key)?).map_err(|error| of_file(&ask.key, &error))?;
     let before = ask.trusted.read(settings)?;
     // A checkpoint is of a whole ledger, whatever organisation is asked for elsewhere.
-    let report = verified(&ask.kafka, settings, &Asked { organization: None, checkpoint: before.as_ref() })?;
+    let report = verified(&ask.kafka, settings, &Asked { checkpoint: before.as_ref(), ..Asked::default() })?;
     if !report.findings.is_empty() {
         show(&report, settings);
         print::explain("nothing was signed");
