@@ -1,6 +1,6 @@
 //! A whole log: every record of every partition, in order, through every check.
 //!
-//! Partitions are read side by side, and each by two threads: one reads, admits, hashes and decodes, the other
+//! Partitions are read side by side, and each by two threads: one reads, admits and hashes, the other decodes and
 //! judges. What does not fit is named by a second reading that gathers the evidence.
 
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -17,19 +17,18 @@ use super::reigns::{Reigns, Stuck, Void};
 use super::report::{Finding, Head, Kind as FindingKind, Place, Report};
 use crate::domain::digest::Digest;
 use crate::domain::id::OrganizationId;
-use crate::domain::outcome::Outcome;
 use crate::log::admission::{Admission, Reign, Verdict};
 use crate::log::partition::partition_of;
 use crate::log::record::{Kind, Offset, Partition, Record};
 use crate::log::wire::decode_outcome;
 use crate::log::{Log, ReadError, Reader};
 
-/// How many records are read and handed over at once.
-const READ_RECORDS_MAX: usize = 1_000;
+/// How many records are read and handed over at once: few enough to stay in a processor's cache.
+const READ_RECORDS_MAX: usize = 128;
 /// How long one read waits for records that the log says it has.
 const READ_WAIT: Duration = Duration::from_secs(10);
 /// Batches between the thread that reads and the one that judges.
-const BATCHES_UNDER_WAY_MAX: usize = 4;
+const BATCHES_UNDER_WAY_MAX: usize = 16;
 
 /// What is to be verified.
 #[derive(Clone, Copy, Debug, Default)]
@@ -100,25 +99,17 @@ pub fn home(log: &dyn Log, organization: &OrganizationId) -> Result<Partition, R
     Ok(partition_of(organization, partitions))
 }
 
-/// What the reading thread hands over.
+/// What the reading thread hands over. Outcomes are decoded by the thread that judges them: what one thread allocates
+/// and another frees costs more than the decoding itself.
 enum Item {
     Outcome {
-        offset: Offset,
+        record: Record,
         hash: Digest,
-        outcome: Box<Outcome>,
         /// The number that decides which partition its organisation belongs to.
         partitions: u32,
     },
-    Unreadable {
-        offset: Offset,
-        record: Record,
-        why: String,
-    },
     /// An outcome of a reign that was never opened.
-    Unopened {
-        offset: Offset,
-        peek: Peek,
-    },
+    Unopened { offset: Offset, peek: Peek },
     /// The position of the checkpoint is reached.
     Mark(Admission),
 }
@@ -230,16 +221,8 @@ fn admit(walked: &mut Walked, record: Record, only: Option<&OrganizationId>) -> 
             if only.is_some_and(|only| !belongs_to(&record.value, only)) {
                 return None;
             }
-            Some(match decode_outcome(&record.value) {
-                Ok(outcome) => {
-                    let partitions = walked.admission.reign.map_or(1, |reign| reign.partitions);
-                    Item::Outcome { offset, hash: Digest::of(&record.value), outcome: Box::new(outcome), partitions }
-                }
-                Err(error) => {
-                    let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
-                    Item::Unreadable { offset, why: format!("{error}{}", cause.unwrap_or_default()), record }
-                }
-            })
+            let partitions = walked.admission.reign.map_or(1, |reign| reign.partitions);
+            Some(Item::Outcome { hash: Digest::of(&record.value), record, partitions })
         }
     }
 }
@@ -268,14 +251,19 @@ struct Court<'a> {
 impl Court<'_> {
     fn take(&mut self, item: Item) {
         match item {
-            Item::Outcome { offset, hash, outcome, partitions } => {
-                let place = self.place(offset);
-                self.examiner.placed(&outcome.organization, place, partitions);
-                self.examiner.outcome(&outcome, hash, place, self.mark.is_some());
-            }
-            Item::Unreadable { offset, record, why } => {
-                let hash = Digest::of(&record.value);
-                self.examiner.unreadable(&record.value, hash, self.place(offset), why);
+            Item::Outcome { record, hash, partitions } => {
+                let place = self.place(record.offset);
+                match decode_outcome(&record.value) {
+                    Ok(outcome) => {
+                        self.examiner.placed(&outcome.organization, place, partitions);
+                        self.examiner.outcome(&outcome, hash, place, self.mark.is_some());
+                    }
+                    Err(error) => {
+                        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+                        let why = format!("{error}{}", cause.unwrap_or_default());
+                        self.examiner.unreadable(&record.value, hash, place, why);
+                    }
+                }
             }
             Item::Unopened { offset, peek } => {
                 if !self.unopened && self.examiner.goes_on(&peek) {
