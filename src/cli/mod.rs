@@ -254,6 +254,7 @@ fn question(words: Vec<String>, outer: Settings) -> Result<(Settings, Command), 
             | Command::Views(_)
             | Command::Import(_)
             | Command::Raw(_)
+            | Command::Status
     ) {
         return Err(Failure::usage("that asks the ledger nothing; ask, for example: pool tree, who 10.0.0.1"));
     }
