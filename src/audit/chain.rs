@@ -3,50 +3,62 @@
 
 use std::collections::HashMap;
 
+use super::judge::Complaint;
+use super::report::Place;
 use crate::domain::digest::Digest;
 use crate::domain::id::{CommandId, Revision};
 use crate::domain::outcome::{Moment, Outcome};
 
 #[derive(Debug, Default)]
 pub(super) struct Chain {
-    last: Option<(Moment, Digest)>,
+    last: Option<Last>,
     /// Which revision decided a command. Looked up, never listed.
     decided: HashMap<CommandId, Revision>,
 }
 
+/// The last record of a sound chain.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Last {
+    pub moment: Moment,
+    pub hash: Digest,
+    pub place: Place,
+}
+
 impl Chain {
-    /// Adds the next record, or says how it breaks the chain.
-    pub(super) fn add(&mut self, moment: Moment, outcome: &Outcome, value: &[u8]) -> Result<(), String> {
-        let expected = self.last.map_or(Revision(1), |(last, _)| last.revision.next());
+    /// Adds the next record, or says how it breaks the chain; then nothing is added. What is `trusted` is held
+    /// against its neighbours' hashes only.
+    pub(super) fn add(
+        &mut self,
+        moment: Moment,
+        outcome: &Outcome,
+        hash: Digest,
+        place: Place,
+        trusted: bool,
+    ) -> Result<(), Complaint> {
+        let expected = self.last.map_or(Revision(1), |last| last.moment.revision.next());
         if moment.revision != expected {
-            return Err(format!("it is revision {}; revision {expected} comes next", moment.revision));
+            return Err(Complaint::Revision { expected });
         }
-        let previous = self.last.map(|(_, hash)| hash);
-        if outcome.previous != previous {
-            let show = |hash: Option<Digest>| hash.map_or("none".to_owned(), |hash| hash.to_string());
-            return Err(format!(
-                "it names {} as the hash of the record before; that record's hash is {}: a record was changed, dropped or exchanged",
-                show(outcome.previous),
-                show(previous)
-            ));
+        if outcome.previous != self.last.map(|last| last.hash) {
+            return Err(Complaint::Previous);
         }
-        if let Some((last, _)) = self.last
-            && moment.decided_at <= last.decided_at
-        {
-            return Err(format!(
-                "it was decided at {}, not after {}, the one before",
-                moment.decided_at, last.decided_at
-            ));
+        let first = self.decided.insert(outcome.command_id, moment.revision);
+        if !trusted {
+            if let Some(last) = self.last
+                && moment.decided_at <= last.moment.decided_at
+            {
+                let (now, before) = (moment.decided_at, last.moment.decided_at);
+                return Err(Complaint::Rule(format!("it was decided at {now}, not after {before}, the one before")));
+            }
+            if let Some(first) = first {
+                return Err(Complaint::DecidedAgain { first });
+            }
         }
-        if let Some(first) = self.decided.insert(outcome.command_id, moment.revision) {
-            return Err(format!("it decides command {} again; revision {first} decided it", outcome.command_id));
-        }
-        self.last = Some((moment, Digest::of(value)));
+        self.last = Some(Last { moment, hash, place });
         Ok(())
     }
 
-    /// The last record's revision and hash: what a later audit can be held against.
-    pub(super) fn head(&self) -> Option<(Revision, Digest)> {
-        self.last.map(|(moment, hash)| (moment.revision, hash))
+    pub(super) fn last(&self) -> Option<Last> {
+        self.last
     }
 }

@@ -1,16 +1,25 @@
-//! Logs that were tampered with, each in one way, and what the audit says of them.
+//! One history, and what the audit says of it: as it was written, tampered with, exported, signed, replayed.
 
-use super::verify;
+mod checkpoints;
+mod exports;
+mod forged;
+mod tampered;
+
+use super::report::{Finding, Kind, Place, Report};
+use super::{Asked, verify};
 use crate::domain::command::{
     AllocateCidr, CreateIpam, CreatePool, DeletePool, ProvisionPoolCidr, ReleaseAllocation, SetQuota, Tags,
 };
 use crate::domain::event::Event;
 use crate::domain::id::{AllocationId, PoolId, ScopeId};
-use crate::domain::outcome::{Decision, Outcome};
+use crate::domain::outcome::Outcome;
 use crate::domain::quota::Quota;
-use crate::log::record::Partition;
+use crate::log::record::{Header, Offset, Partition};
+use crate::log::simulated::SimulatedLog;
 use crate::log::wire::encode_outcome;
 use crate::views::testing::{Ledger, MANAGEMENT};
+
+const ZERO: Partition = Partition(0);
 
 /// A lone account with a pool, allocations, a release, a refusal and a cascade.
 fn history() -> Vec<Outcome> {
@@ -73,117 +82,57 @@ fn allocate(ledger: &mut Ledger, pool: PoolId, length: u8) -> AllocationId {
     }
 }
 
-/// What the audit finds in a log of these outcomes: the index of the first wrong one, and what is wrong.
-fn finding(outcomes: &[Outcome]) -> Option<(usize, String)> {
+/// An audit of all that is in a log.
+fn audit(log: &SimulatedLog) -> Report {
+    verify(log, &Asked::default(), &|_| {}).expect("the log can be read")
+}
+
+/// A log of these values, numbered as a writer does.
+fn numbered(values: &[Vec<u8>]) -> SimulatedLog {
     let mut ledger = Ledger::new(1);
-    for outcome in outcomes {
-        ledger.append_value(Partition(0), encode_outcome(outcome));
+    for value in values {
+        ledger.append_value(ZERO, value.clone());
     }
-    let report = verify(&ledger.log, &mut |_| {}).expect("the log can be read");
-    // The opening of the reign is the record before the first outcome.
-    report.finding.map(|found| (usize::try_from(found.offset.0).expect("few") - 1, found.problem))
+    ledger.log
+}
+
+fn encoded(outcomes: &[Outcome]) -> Vec<Vec<u8>> {
+    outcomes.iter().map(encode_outcome).collect()
+}
+
+/// The one thing that is wrong: what, in which outcome (the first is 0), and why.
+#[track_caller]
+fn only(report: &Report) -> (Kind, u64, &Finding) {
+    let [finding] = report.findings.as_slice() else { panic!("{:#?}", report.findings) };
+    let index = match finding.place {
+        // The opening of the reign is the record before the first outcome.
+        Place::Log { offset: Offset(offset), .. } => offset - 1,
+        // As is the manifest.
+        Place::File { line } => line - 2,
+    };
+    (finding.kind, index, finding)
+}
+
+/// What lies in a log, headers and all: a copy for somebody to tamper with.
+fn copied(values: &[Vec<u8>]) -> Vec<(Header, Vec<u8>)> {
+    let records = numbered(values).records(ZERO);
+    records.iter().map(|record| (record.header.expect("a processor's"), record.value.to_vec())).collect()
+}
+
+fn laid_down(records: &[(Header, Vec<u8>)]) -> SimulatedLog {
+    let log = SimulatedLog::new(1);
+    for (header, value) in records {
+        log.land_record(ZERO, *header, value);
+    }
+    log
 }
 
 /// Carries the chain on behind a change, as a forger who can hash would.
 fn rechain(outcomes: &mut [Outcome]) {
     let mut previous = None;
-    for outcome in outcomes {
+    for (outcome, revision) in outcomes.iter_mut().zip(1..) {
+        outcome.revision = Some(crate::domain::id::Revision(revision));
         outcome.previous = previous;
         previous = Some(crate::domain::digest::Digest::of(&encode_outcome(outcome)));
     }
-}
-
-#[test]
-fn a_log_as_it_was_written_is_clean() {
-    let outcomes = history();
-    let mut ledger = Ledger::new(1);
-    for outcome in &outcomes {
-        ledger.append_value(Partition(0), encode_outcome(outcome));
-    }
-    let report = verify(&ledger.log, &mut |_| {}).expect("the log can be read");
-    assert_eq!(report.finding, None);
-    assert_eq!((report.accepted, report.rejected), (11, 1));
-    assert_eq!(report.heads.values().map(|head| head.revision.0).collect::<Vec<_>>(), [12]);
-}
-
-#[test]
-fn every_kind_of_tampering_is_found_at_its_place() {
-    let good = history();
-    let changed = {
-        let mut outcomes = good.clone();
-        outcomes[5].reason = Some("another".to_owned());
-        outcomes
-    };
-    let dropped = [&good[..5], &good[6..]].concat();
-    let swapped = {
-        let mut outcomes = good.clone();
-        outcomes.swap(5, 6);
-        outcomes
-    };
-    let doubled = [&good[..6], &good[5..]].concat();
-    let inserted = {
-        let mut outcomes = good.clone();
-        let mut stranger = good[5].clone();
-        stranger.command_id = uuid::Uuid::from_u128(99);
-        outcomes.insert(6, stranger);
-        outcomes
-    };
-    for (what, outcomes, index, problem) in [
-        ("changed", changed, 6, "hash of the record before"),
-        ("dropped", dropped, 5, "it is revision 7; revision 6 comes next"),
-        ("swapped", swapped, 5, "it is revision 7; revision 6 comes next"),
-        ("doubled", doubled, 6, "it is revision 6; revision 7 comes next"),
-        ("inserted", inserted, 6, "it is revision 6; revision 7 comes next"),
-    ] {
-        let (found, text) = finding(&outcomes).unwrap_or_else(|| panic!("{what} is not found"));
-        assert_eq!(found, index, "{what}: {text}");
-        assert!(text.contains(problem), "{what}: {text}");
-    }
-}
-
-#[test]
-fn a_forger_who_mends_the_chain_still_breaks_an_invariant() {
-    let good = history();
-    // Each changes one event as `decide` never would, and hashes on.
-    let forged = |change: &dyn Fn(&mut Event) -> bool| {
-        let mut outcomes = good.clone();
-        let index = outcomes
-            .iter_mut()
-            .position(|outcome| match &mut outcome.decision {
-                Decision::Accepted(events) => events.iter_mut().any(change),
-                Decision::Rejected(_) => false,
-            })
-            .expect("there is such an event");
-        rechain(&mut outcomes);
-        (index, finding(&outcomes).expect("it is found"))
-    };
-    let mut blocks = good.iter().flat_map(Outcome::events).filter_map(|event| match event {
-        Event::CidrAllocated(allocated) => Some(allocated.cidr),
-        _ => None,
-    });
-    let (first, second) = (blocks.next().expect("a block"), blocks.next().expect("another"));
-    let (index, (found, problem)) = forged(&|event| match event {
-        Event::CidrAllocated(allocated) if allocated.cidr == second => {
-            allocated.cidr = first;
-            true
-        }
-        _ => false,
-    });
-    assert_eq!((found, problem.starts_with("INV-A1 is broken")), (index, true), "{problem}");
-    let (index, (found, problem)) = forged(&|event| match event {
-        Event::CidrAllocated(allocated) => {
-            allocated.cidr = "192.0.2.0/24".parse().expect("a CIDR");
-            true
-        }
-        _ => false,
-    });
-    assert_eq!((found, problem.starts_with("INV-A1 is broken")), (index, true), "{problem}");
-    let (index, (found, problem)) = forged(&|event| match event {
-        Event::PoolDeleted(deleted) => {
-            deleted.closed.iter_mut().for_each(|closed| closed.allocations += 1);
-            true
-        }
-        _ => false,
-    });
-    assert_eq!((found, problem.starts_with("INV-P14 is broken")), (index, true), "{problem}");
 }

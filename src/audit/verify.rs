@@ -1,176 +1,371 @@
-//! The replay: every record of every partition, in order, through every check.
+//! A whole log: every record of every partition, in order, through every check.
+//!
+//! Partitions are read side by side, and each by two threads: one reads, admits and hashes, the other decodes and
+//! judges. What does not fit is named by a second reading that gathers the evidence.
 
-use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use crossbeam_channel::Sender;
 
-use super::chain::Chain;
-use super::invariants::Space;
+use super::checkpoint::Statement;
+use super::examiner::{Examiner, Peek};
+use super::kept::Kept;
+use super::reigns::{Reigns, Stuck, Void};
+use super::report::{Finding, Head, Kind as FindingKind, Place, Report};
 use crate::domain::digest::Digest;
-use crate::domain::id::{OrganizationId, Revision};
-use crate::domain::outcome::Outcome;
-use crate::domain::{State, apply_outcome};
-use crate::log::admission::{Admission, Verdict};
-use crate::log::record::{Offset, Partition, Record};
+use crate::domain::id::OrganizationId;
+use crate::log::admission::{Admission, Reign, Verdict};
+use crate::log::partition::partition_of;
+use crate::log::record::{Kind, Offset, Partition, Record};
 use crate::log::wire::decode_outcome;
-use crate::log::{Log, ReadError};
+use crate::log::{Log, ReadError, Reader};
 
-/// How many records are read at once.
-const READ_RECORDS_MAX: usize = 10_000;
+/// How many records are read and handed over at once: few enough to stay in a processor's cache.
+const READ_RECORDS_MAX: usize = 128;
 /// How long one read waits for records that the log says it has.
 const READ_WAIT: Duration = Duration::from_secs(10);
+/// Batches between the thread that reads and the one that judges.
+const BATCHES_UNDER_WAY_MAX: usize = 16;
 
-/// What an audit saw.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Report {
-    pub partitions: u32,
-    pub records: u64,
-    pub accepted: u64,
-    pub rejected: u64,
-    /// Rejections for organisations that do not exist: part of no history.
-    pub unattached: u64,
-    /// Records without effect, such as those of deposed writers.
-    pub void: u64,
-    /// Each organisation's last revision, and the hash of its last record.
-    pub heads: BTreeMap<OrganizationId, Head>,
-    /// The first record that is wrong.
-    pub finding: Option<Finding>,
+/// What is to be verified.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Asked<'a> {
+    /// One organisation; all when absent.
+    pub organization: Option<&'a OrganizationId>,
+    /// History up to here must be the one that was signed, and is not judged again.
+    pub checkpoint: Option<&'a Statement>,
+    /// Commands that somebody kept: what is on record must answer them.
+    pub commands: Option<&'a Kept>,
 }
 
-/// The end of one organisation's chain: enough to prove later that history before it was not rewritten.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Head {
-    pub revision: Revision,
-    pub hash: Digest,
-}
-
-/// A record that is wrong, and how.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Finding {
-    pub partition: Partition,
-    pub offset: Offset,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub organization: Option<OrganizationId>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub revision: Option<Revision>,
-    pub problem: String,
-}
-
-/// One organisation as the audit follows it.
-struct Followed {
-    chain: Chain,
-    space: Space,
-    state: State,
-}
-
-/// Replays the whole log and checks every record. Stops at the first that is wrong.
+/// Replays a log and checks every record of what is asked for.
 ///
-/// `seen` is called now and then with the number of records read so far.
+/// `seen` is called now and then with the number of further records read.
 ///
 /// # Errors
 /// When the log cannot be read. What is wrong *in* the log is no error but a [`Finding`].
-pub fn verify(log: &dyn Log, seen: &mut dyn FnMut(u64)) -> Result<Report, ReadError> {
-    let mut report = Report { partitions: log.partitions()?, ..Report::default() };
-    for partition in (0..report.partitions).map(Partition) {
-        verify_partition(log, partition, &mut report, seen)?;
-        if report.finding.is_some() {
-            break;
+pub fn verify(log: &dyn Log, asked: &Asked<'_>, seen: &(dyn Fn(u64) + Sync)) -> Result<Report, ReadError> {
+    let partitions: Vec<_> = match asked.organization {
+        Some(organization) => vec![home(log, organization)?],
+        None => (0..log.partitions()?).map(Partition).collect(),
+    };
+    let reports: Vec<Mutex<Option<_>>> = partitions.iter().map(|_| Mutex::new(None)).collect();
+    let next = AtomicU32::new(0);
+    let workers = thread::available_parallelism().map_or(1, usize::from).min(partitions.len());
+    thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed) as usize;
+                    let (Some(partition), Some(report)) = (partitions.get(index), reports.get(index)) else { break };
+                    let verified = verify_partition(log, *partition, asked, seen);
+                    *report.lock().unwrap_or_else(PoisonError::into_inner) = Some(verified);
+                }
+            });
+        }
+    });
+    let mut whole = Report::default();
+    for report in reports {
+        let report = report.into_inner().unwrap_or_else(PoisonError::into_inner);
+        whole.add(report.expect("a worker takes every partition, and ends or panics")?);
+    }
+    Ok(whole)
+}
+
+/// The partition that decides an organisation, by the number of partitions that the ledger was opened with.
+///
+/// # Errors
+/// When the log cannot be read.
+pub fn home(log: &dyn Log, organization: &OrganizationId) -> Result<Partition, ReadError> {
+    let partitions = log.partitions()?;
+    for partition in (0..partitions).map(Partition) {
+        let end = log.end(partition)?;
+        let mut reader = log.reader(partition, Offset(0))?;
+        let mut admission = Admission::default();
+        while admission.next < end && admission.reign.is_none() {
+            for record in some(reader.as_mut(), partition, end)? {
+                if admission.reign.is_none() {
+                    admission.admit(&record);
+                }
+            }
+        }
+        if let Some(Reign { partitions, .. }) = admission.reign {
+            return Ok(partition_of(organization, partitions));
         }
     }
-    Ok(report)
+    Ok(partition_of(organization, partitions))
+}
+
+/// What the reading thread hands over. Outcomes are decoded by the thread that judges them: what one thread allocates
+/// and another frees costs more than the decoding itself.
+enum Item {
+    Outcome {
+        record: Record,
+        hash: Digest,
+        /// The number that decides which partition its organisation belongs to.
+        partitions: u32,
+    },
+    /// An outcome of a reign that was never opened.
+    Unopened { offset: Offset, peek: Peek },
+    /// The position of the checkpoint is reached.
+    Mark(Admission),
+}
+
+/// What the reading thread knows at the end.
+struct Walked {
+    admission: Admission,
+    reigns: Reigns,
+    records: u64,
 }
 
 fn verify_partition(
     log: &dyn Log,
     partition: Partition,
-    report: &mut Report,
-    seen: &mut dyn FnMut(u64),
-) -> Result<(), ReadError> {
+    asked: &Asked<'_>,
+    seen: &(dyn Fn(u64) + Sync),
+) -> Result<Report, ReadError> {
     let end = log.end(partition)?;
+    let mark = asked.checkpoint.and_then(|checkpoint| checkpoint.mark(partition));
+    let mut court = Court { partition, asked, mark, examiner: Examiner::new(asked.commands), unopened: false };
+    let (sender, receiver) = crossbeam_channel::bounded(BATCHES_UNDER_WAY_MAX);
+    let walked = thread::scope(|scope| {
+        let reading = scope.spawn(move || walk(log, partition, end, asked.organization, mark, &sender, seen));
+        receiver.into_iter().flatten().for_each(|item| court.take(item));
+        reading.join().expect("the reading thread does not panic")
+    })?;
+    let stuck = walked.admission.reign.filter(|_| !court.unopened).and_then(|reign| walked.reigns.stuck(&reign));
+    let mut examiner = court.examiner;
+    let mut evidence = examiner.suspected();
+    let mut missing = None;
+    if stuck.is_some() || !evidence.is_empty() {
+        each_outcome(log, partition, end, &mut |record, valid| {
+            let Some(peek) = Peek::at(&record.value) else { return };
+            if let Some(stuck) = &stuck
+                && missing.is_none()
+                && record.offset >= stuck.offset
+            {
+                missing = examiner.missing_before(&peek);
+            }
+            if let Some(links) = evidence.get_mut(&peek.organization) {
+                let place = Place::Log { partition, offset: record.offset };
+                links.push(peek.link(place, valid, Digest::of(&record.value)));
+            }
+        })?;
+    }
+    if let Some(Stuck { offset, kind, problem }) = stuck {
+        let place = Place::Log { partition, offset };
+        let (organization, revision) = missing.unzip();
+        examiner.report.findings.push(Finding { place, organization, revision, kind, problem });
+    }
+    let mut report = examiner.conclude(&evidence);
+    report.partitions = 1;
+    report.records = walked.records;
+    report.void = walked.reigns.void;
+    report.ledger = walked.admission.reign.map(|reign| reign.ledger);
+    report.admissions.insert(partition, walked.admission);
+    Ok(report)
+}
+
+fn walk(
+    log: &dyn Log,
+    partition: Partition,
+    end: Offset,
+    only: Option<&OrganizationId>,
+    mark: Option<&Admission>,
+    items: &Sender<Vec<Item>>,
+    seen: &(dyn Fn(u64) + Sync),
+) -> Result<Walked, ReadError> {
+    let mut reader = log.reader(partition, Offset(0))?;
+    let mut walked = Walked { admission: Admission::default(), reigns: Reigns::default(), records: 0 };
+    let mut mark = mark.map(|mark| mark.next);
+    while walked.admission.next < end {
+        let records = some(reader.as_mut(), partition, end)?;
+        let count = records.len() as u64;
+        let mut batch = Vec::with_capacity(records.len());
+        for record in records {
+            if mark.take_if(|mark| record.offset >= *mark).is_some() {
+                batch.push(Item::Mark(walked.admission.clone()));
+            }
+            walked.records += 1;
+            batch.extend(admit(&mut walked, record, only));
+        }
+        if items.send(batch).is_err() {
+            break;
+        }
+        seen(count);
+    }
+    if mark.is_some() {
+        drop(items.send(vec![Item::Mark(walked.admission.clone())]));
+    }
+    Ok(walked)
+}
+
+fn admit(walked: &mut Walked, record: Record, only: Option<&OrganizationId>) -> Option<Item> {
+    let offset = record.offset;
+    match walked.admission.admit(&record) {
+        Verdict::Opened(_) => {
+            walked.reigns.open();
+            None
+        }
+        Verdict::Passed(_) => None,
+        Verdict::Void(reason) => {
+            let void = walked.reigns.void(offset, reason);
+            let is_outcome = record.header.is_some_and(|header| header.kind == Kind::Outcome);
+            let peek = (void == Void::Unopened && is_outcome).then(|| Peek::at(&record.value)).flatten()?;
+            only.is_none_or(|only| *only == peek.organization).then_some(Item::Unopened { offset, peek })
+        }
+        Verdict::Outcome(_) => {
+            if only.is_some_and(|only| !belongs_to(&record.value, only)) {
+                return None;
+            }
+            let partitions = walked.admission.reign.map_or(1, |reign| reign.partitions);
+            Some(Item::Outcome { hash: Digest::of(&record.value), record, partitions })
+        }
+    }
+}
+
+/// Whether an outcome is of this organisation. One that cannot be read may be.
+fn belongs_to(value: &[u8], organization: &OrganizationId) -> bool {
+    // As this program writes it; anybody else's takes longer.
+    const BEGIN: &[u8] = br#"{"schema":1,"organization":""#;
+    if let Some(rest) = value.strip_prefix(BEGIN) {
+        return rest.strip_prefix(organization.as_str().as_bytes()).is_some_and(|rest| rest.starts_with(b"\""));
+    }
+    Peek::at(value).is_none_or(|peek| peek.organization == *organization)
+}
+
+/// Judges what one partition holds.
+struct Court<'a> {
+    partition: Partition,
+    asked: &'a Asked<'a>,
+    /// Until it is reached, outcomes are trusted.
+    mark: Option<&'a Admission>,
+    examiner: Examiner<'a>,
+    /// A reign without its opening was found.
+    unopened: bool,
+}
+
+impl Court<'_> {
+    fn take(&mut self, item: Item) {
+        match item {
+            Item::Outcome { record, hash, partitions } => {
+                let place = self.place(record.offset);
+                match decode_outcome(&record.value) {
+                    Ok(outcome) => {
+                        self.examiner.placed(&outcome.organization, place, partitions);
+                        self.examiner.outcome(&outcome, hash, place, self.mark.is_some());
+                    }
+                    Err(error) => {
+                        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+                        let why = format!("{error}{}", cause.unwrap_or_default());
+                        self.examiner.unreadable(&record.value, hash, place, why);
+                    }
+                }
+            }
+            Item::Unopened { offset, peek } => {
+                if !self.unopened && self.examiner.goes_on(&peek) {
+                    self.unopened = true;
+                    let problem = "it would go on where its history ends, but the opening of its reign is not there, \
+                                   so neither it nor what follows has an effect"
+                        .to_owned();
+                    self.found(offset, Some(peek), FindingKind::Dropped, problem);
+                }
+            }
+            Item::Mark(admission) => self.reach_mark(&admission),
+        }
+    }
+
+    fn reach_mark(&mut self, admission: &Admission) {
+        let (Some(mark), Some(checkpoint)) = (self.mark.take(), self.asked.checkpoint) else { return };
+        let ended_before = admission.next < mark.next;
+        let place = self.place(Offset(admission.next.0.saturating_sub(1)));
+        let heads = checkpoint.heads_in(self.partition);
+        let heads = heads.filter(|(id, _)| self.asked.organization.is_none_or(|only| only == *id));
+        self.examiner.hold_against(heads, place, ended_before);
+        if admission != mark && self.examiner.is_clean() {
+            let (kind, problem) = if ended_before {
+                let (ends, signed) = (admission.next, mark.next);
+                (FindingKind::Dropped, format!("the log ends at offset {ends}, before the checkpoint at {signed}"))
+            } else {
+                let problem = "the histories are those that were signed, but reigns and void records before the \
+                               checkpoint are not";
+                (FindingKind::Rewritten, problem.to_owned())
+            };
+            self.found(Offset(admission.next.0.saturating_sub(1)), None, kind, problem);
+        }
+    }
+
+    fn found(&mut self, offset: Offset, peek: Option<Peek>, kind: FindingKind, problem: String) {
+        let place = self.place(offset);
+        let (organization, revision) = peek.map_or((None, None), |peek| (Some(peek.organization), peek.revision));
+        self.examiner.report.findings.push(Finding { place, organization, revision, kind, problem });
+    }
+
+    fn place(&self, offset: Offset) -> Place {
+        Place::Log { partition: self.partition, offset }
+    }
+}
+
+/// Every outcome of a partition up to `end`, and whether it counts.
+///
+/// # Errors
+/// When the log cannot be read.
+pub(super) fn each_outcome(
+    log: &dyn Log,
+    partition: Partition,
+    end: Offset,
+    take: &mut dyn FnMut(&Record, bool),
+) -> Result<Admission, ReadError> {
     let mut reader = log.reader(partition, Offset(0))?;
     let mut admission = Admission::default();
-    let mut followed: BTreeMap<OrganizationId, Followed> = BTreeMap::new();
     while admission.next < end {
-        let records = reader.read(READ_RECORDS_MAX, READ_WAIT)?;
-        if records.is_empty() {
-            return Err(ReadError::Unreachable(format!("no records came, though partition {partition} ends at {end}")));
-        }
-        for record in &records {
-            report.records += 1;
-            if let Err((outcome, problem)) = verify_record(record, &mut admission, &mut followed, report) {
-                let (organization, revision) = outcome.map_or((None, None), |o| (Some(o.organization), o.revision));
-                report.finding = Some(Finding { partition, offset: record.offset, organization, revision, problem });
-                return Ok(());
+        for record in some(reader.as_mut(), partition, end)? {
+            let valid = matches!(admission.admit(&record), Verdict::Outcome(_));
+            if record.header.is_some_and(|header| header.kind == Kind::Outcome) {
+                take(&record, valid);
             }
         }
-        seen(report.records);
     }
-    for (organization, Followed { chain, .. }) in followed {
-        if let Some((revision, hash)) = chain.head() {
-            report.heads.insert(organization, Head { revision, hash });
+    Ok(admission)
+}
+
+/// The next records before `end`, of which there are some.
+fn some(reader: &mut dyn Reader, partition: Partition, end: Offset) -> Result<Vec<Record>, ReadError> {
+    let mut records = reader.read(READ_RECORDS_MAX, READ_WAIT)?;
+    if records.is_empty() {
+        return Err(ReadError::Unreachable(format!("no records came, though partition {partition} ends at {end}")));
+    }
+    // What was appended meanwhile is for the next audit.
+    records.retain(|record| record.offset < end);
+    if records.is_empty() {
+        return Err(ReadError::Unreachable(format!("partition {partition} has no record before its end at {end}")));
+    }
+    Ok(records)
+}
+
+impl Report {
+    fn add(&mut self, other: Self) {
+        self.ledger = self.ledger.or(other.ledger);
+        self.partitions += other.partitions;
+        self.records += other.records;
+        self.accepted += other.accepted;
+        self.rejected += other.rejected;
+        self.unattached += other.unattached;
+        self.trusted += other.trusted;
+        self.proved += other.proved;
+        for (kind, count) in other.void {
+            *self.void.entry(kind).or_default() += count;
         }
+        self.heads.extend(other.heads);
+        self.admissions.extend(other.admissions);
+        self.findings.extend(other.findings);
     }
-    Ok(())
-}
 
-/// What is wrong, and with which outcome where it could be read.
-type Wrong = (Option<Box<Outcome>>, String);
-
-fn verify_record(
-    record: &Record,
-    admission: &mut Admission,
-    followed: &mut BTreeMap<OrganizationId, Followed>,
-    report: &mut Report,
-) -> Result<(), Wrong> {
-    match admission.admit(record) {
-        Verdict::Void(_) => report.void += 1,
-        Verdict::Opened(_) | Verdict::Passed(_) => {}
-        Verdict::Outcome(_) => {
-            let outcome =
-                decode_outcome(&record.value).map_err(|error| (None, format!("it cannot be read: {error}")))?;
-            match outcome.decision {
-                crate::domain::outcome::Decision::Accepted(_) => report.accepted += 1,
-                crate::domain::outcome::Decision::Rejected(_) => report.rejected += 1,
-            }
-            verify_outcome(&outcome, &record.value, followed, report)
-                .map_err(|problem| (Some(Box::new(outcome)), problem))?;
-        }
+    /// The last revision and hash of an organisation, when all of it is sound.
+    pub fn head(&self, organization: &OrganizationId) -> Option<Head> {
+        self.heads.get(organization).copied()
     }
-    Ok(())
-}
-
-fn verify_outcome(
-    outcome: &Outcome,
-    value: &[u8],
-    followed: &mut BTreeMap<OrganizationId, Followed>,
-    report: &mut Report,
-) -> Result<(), String> {
-    let Some(moment) = outcome.moment() else {
-        report.unattached += 1;
-        return match followed.get(&outcome.organization) {
-            Some(_) => Err("it has no revision, though its organisation exists".to_owned()),
-            None if outcome.events().is_empty() => Ok(()),
-            None => Err("it has events but no revision".to_owned()),
-        };
-    };
-    let one = followed.entry(outcome.organization.clone()).or_insert_with_key(|id| Followed {
-        chain: Chain::default(),
-        space: Space::default(),
-        state: State::new(id.clone()),
-    });
-    one.chain.add(moment, outcome, value)?;
-    for event in outcome.events() {
-        one.space.add(event)?;
-    }
-    // The fold asserts what it relies on; a log that breaks it is a finding, not a crash of the auditor.
-    catch_unwind(AssertUnwindSafe(|| apply_outcome(&mut one.state, outcome)))
-        .map_err(|panic| format!("the fold does not accept it: {}", panic_text(&*panic)))
-}
-
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    text.unwrap_or("it stops without a word").to_owned()
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{BufRead as _, BufReader};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -13,8 +14,9 @@ use http_body_util::BodyExt as _;
 use tokio::runtime::Runtime;
 use tower::ServiceExt as _;
 
-use super::node::{self, Node};
+use super::node::{self, Node, NodeError};
 use crate::api::limits::Limits;
+use crate::log::Log;
 
 /// How long to wait for a connection.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(3);
@@ -75,11 +77,22 @@ impl Client {
     /// When it is in use, of another version, or cannot be read.
     pub fn open(directory: &Path, read_only: bool) -> Result<Self, String> {
         let open = if read_only { node::open_embedded_for_reading } else { node::open_embedded };
-        let node = open(directory).map_err(|error| error.to_string())?;
-        node.catch_up().map_err(|error| error.to_string())?;
+        open(directory).and_then(|node| Self::local(directory, node)).map_err(|error| error.to_string())
+    }
+
+    /// Folds a log into views in an empty directory, to be asked in this process.
+    ///
+    /// # Errors
+    /// When the log cannot be read, or the views not be written.
+    pub fn open_past(views: &Path, log: Arc<dyn Log>) -> Result<Self, String> {
+        node::open_for_reading(views, log).and_then(|node| Self::local(views, node)).map_err(|error| error.to_string())
+    }
+
+    fn local(directory: &Path, node: Node) -> Result<Self, NodeError> {
+        node.catch_up()?;
         let router = node.router(Limits::default());
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-        let (directory, runtime) = (directory.to_owned(), runtime.map_err(|error| error.to_string())?);
+        let (directory, runtime) = (directory.to_owned(), runtime.map_err(NodeError::Thread)?);
         Ok(Self::Local { directory, router, runtime, node: Some(Box::new(node)) })
     }
 

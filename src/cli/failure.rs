@@ -20,6 +20,8 @@ pub enum Failure {
     Unknown(String),
     /// There is no ledger to talk to, or it cannot answer now: exit code 4.
     Unreachable(String),
+    /// A file cannot be read, or is not what it must be: exit code 4.
+    Unreadable(String),
 }
 
 impl Failure {
@@ -51,7 +53,7 @@ impl Failure {
             Self::Rejected(_) | Self::Damaged(_) => 1,
             Self::Usage(_) | Self::Refused(_) => 2,
             Self::Unknown(_) => 3,
-            Self::Unreachable(_) => 4,
+            Self::Unreachable(_) | Self::Unreadable(_) => 4,
         })
     }
 }
@@ -64,7 +66,7 @@ impl fmt::Display for Failure {
                 explain(f, problem)
             }
             Self::Refused(problem) => explain(f, problem),
-            Self::Usage(text) | Self::Damaged(text) => f.write_str(text),
+            Self::Usage(text) | Self::Damaged(text) | Self::Unreadable(text) => f.write_str(text),
             Self::Unknown(text) => write!(f, "the outcome is unknown: {text}"),
             Self::Unreachable(text) => write!(f, "cannot ask the ledger: {text}"),
         }

@@ -7,6 +7,7 @@
 mod allocation;
 mod arguments;
 mod ask;
+mod audit;
 mod client;
 mod failure;
 pub mod import;
@@ -156,9 +157,9 @@ enum Command {
     /// The Kafka topics that a ledger needs
     #[command(subcommand)]
     Topics(topics::Command),
-    /// Replay the log and check every record
+    /// Check every record of the log; export, sign and replay it
     #[command(subcommand)]
-    Audit(upkeep::Audit),
+    Audit(audit::Audit),
     /// The views: derived from the log, and never worth a backup
     #[command(subcommand)]
     Views(upkeep::Views),
@@ -198,7 +199,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Use { organization, forget } => remember(organization, forget, &settings),
         Command::Serve(ask) => serve::run(&ask, &settings.data_directory()?),
         Command::Topics(command) => topics::run(&command),
-        Command::Audit(command) => upkeep::audit(&command, &settings),
+        Command::Audit(command) => audit::run(command, settings),
         Command::Views(command) => upkeep::views(&command, &settings),
         command => ask(command, Session::new(settings)?),
     }
@@ -236,6 +237,35 @@ fn ask(command: Command, session: Session) -> Result<(), Failure> {
         | Command::Audit(_)
         | Command::Views(_) => Ok(()),
     }
+}
+
+/// A command that asks the ledger, from its words; what the outer command was told goes for it, too.
+fn question(words: Vec<String>, outer: Settings) -> Result<(Settings, Command), Failure> {
+    let words = std::iter::once("ipam".to_owned()).chain(words);
+    let Cli { settings: inner, command } =
+        Cli::try_parse_from(words).map_err(|error| Failure::usage(error.to_string().trim_end()))?;
+    if matches!(
+        command,
+        Command::Use { .. }
+            | Command::Completion { .. }
+            | Command::Serve(_)
+            | Command::Topics(_)
+            | Command::Audit(_)
+            | Command::Views(_)
+            | Command::Import(_)
+            | Command::Raw(_)
+            | Command::Status
+    ) {
+        return Err(Failure::usage("that asks the ledger nothing; ask, for example: pool tree, who 10.0.0.1"));
+    }
+    let settings = Settings {
+        org: inner.org.or(outer.org),
+        account: inner.account.or(outer.account),
+        output: if inner.output == settings::Format::Json { inner.output } else { outer.output },
+        quiet: inner.quiet || outer.quiet,
+        ..outer
+    };
+    Ok((settings, command))
 }
 
 fn remember(

@@ -26,13 +26,21 @@ pub struct Session {
     pub settings: Settings,
     in_use: InUse,
     client: OnceLock<Client>,
+    /// The ledger is one of the past: it takes no commands.
+    past: bool,
 }
 
 impl Session {
     /// # Errors
     /// When what `ipam use` stored cannot be read.
     pub fn new(settings: Settings) -> Result<Self, Failure> {
-        Ok(Self { settings, in_use: InUse::read()?, client: OnceLock::new() })
+        Ok(Self { settings, in_use: InUse::read()?, client: OnceLock::new(), past: false })
+    }
+
+    /// The same, of a ledger as it was.
+    #[must_use]
+    pub fn of_the_past(self, client: Client) -> Self {
+        Self { client: OnceLock::from(client), past: true, ..self }
     }
 
     /// Whose ledger it is.
@@ -73,6 +81,9 @@ impl Session {
     /// # Errors
     /// When there is no ledger.
     pub fn writing(&self) -> Result<&Client, Failure> {
+        if self.past {
+            return Err(Failure::usage("the past takes no commands: ask it a question, such as pool tree"));
+        }
         self.client(false)
     }
 

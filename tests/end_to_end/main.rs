@@ -2,6 +2,7 @@
 
 #![allow(clippy::indexing_slicing, reason = "what is not there fails the test")]
 
+mod audit;
 mod cli;
 mod embedded;
 #[allow(dead_code, reason = "other tests kill brokers")]

@@ -17,7 +17,7 @@ use crate::processor::local::Local;
 use crate::processor::metrics::WriterMetrics;
 use crate::processor::writer::{Parts, SystemClock, Writer};
 use crate::views::Views;
-use crate::views::projector::ProjectorError;
+use crate::views::projector::{Projector, ProjectorError};
 use crate::views::store::StoreError;
 
 /// Partitions of a new embedded log: one writer shares one fsync among all that is ready.
@@ -88,7 +88,21 @@ pub fn open_embedded_for_reading(data: &Path) -> Result<Node, NodeError> {
         },
         Err(error) => return Err(error.into()),
     };
-    Ok(Node {
+    Ok(for_questions(log, views, projector))
+}
+
+/// Folds a log into the views in `views`, for questions.
+///
+/// # Errors
+/// Each says what to do.
+pub fn open_for_reading(views: &Path, log: Arc<dyn Log>) -> Result<Node, NodeError> {
+    let (views, projector) = Views::open(views, Arc::clone(&log))?;
+    Ok(for_questions(log, views, Some(projector)))
+}
+
+/// A node that takes no commands.
+fn for_questions(log: Arc<dyn Log>, views: Views, projector: Option<Projector>) -> Node {
+    Node {
         log,
         views,
         projector,
@@ -96,7 +110,7 @@ pub fn open_embedded_for_reading(data: &Path) -> Result<Node, NodeError> {
         writer_metrics: Vec::new(),
         submit: None,
         crew: None,
-    })
+    }
 }
 
 /// Whether the views hold every record of the log.

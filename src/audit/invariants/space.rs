@@ -1,91 +1,39 @@
-//! The core invariants of space, checked on plain sorted maps built from the events alone.
-//!
-//! Deliberately written apart from `domain`: blocks are pairs of numbers, pools are maps from first
-//! address to last, and every event is checked against its neighbours. An event that no fold of correct
-//! decisions can contain is reported with the name of the invariant it breaks (spec §2).
+//! INV-S, P, C, A and R: scopes, pools, what they were given, and what they hand out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
+use super::disjoint::Disjoint;
+use super::rules::Rules;
+use super::{Checked, ensure};
 use crate::address::{Cidr, Family};
-use crate::domain::event::{ClosedCidr, Event, PoolCidrProvisioned};
+use crate::domain::event::{ClosedCidr, Event, PoolCidrProvisioned, PoolCreated};
 use crate::domain::id::{AllocationId, IpamId, PoolId, ScopeId};
-
-/// Blocks that must not share an address: first address to last.
-#[derive(Debug)]
-struct Disjoint<T>(BTreeMap<(Family, u128), (u128, T)>);
-
-impl<T> Default for Disjoint<T> {
-    fn default() -> Self {
-        Self(BTreeMap::new())
-    }
-}
-
-impl<T> Disjoint<T> {
-    /// What stands in the way of a block, if anything.
-    fn in_the_way(&self, cidr: Cidr) -> Option<&T> {
-        let from = (cidr.family(), cidr.first());
-        let before = self
-            .0
-            .range(..from)
-            .next_back()
-            .filter(|((family, _), (last, _))| *family == cidr.family() && *last >= cidr.first());
-        let inside = || self.0.range(from..=(cidr.family(), cidr.last())).next();
-        before.or_else(inside).map(|(_, (_, holder))| holder)
-    }
-
-    fn insert(&mut self, cidr: Cidr, holder: T) {
-        self.0.insert((cidr.family(), cidr.first()), (cidr.last(), holder));
-    }
-
-    /// Takes out exactly this block.
-    fn remove(&mut self, cidr: Cidr) -> Option<T> {
-        let key = (cidr.family(), cidr.first());
-        if self.0.get(&key).is_some_and(|(last, _)| *last == cidr.last()) {
-            self.0.remove(&key).map(|(_, holder)| holder)
-        } else {
-            None
-        }
-    }
-
-    /// Whether one of the blocks contains this one.
-    fn contains(&self, cidr: Cidr) -> bool {
-        self.0
-            .range(..=(cidr.family(), cidr.first()))
-            .next_back()
-            .is_some_and(|((family, _), (last, _))| *family == cidr.family() && *last >= cidr.last())
-    }
-
-    /// Takes out all that begin inside a block.
-    fn take_inside(&mut self, cidr: Cidr) -> Vec<T> {
-        let inside = (cidr.family(), cidr.first())..=(cidr.family(), cidr.last());
-        let keys: Vec<_> = self.0.range(inside).map(|(key, _)| *key).collect();
-        keys.iter().filter_map(|key| self.0.remove(key)).map(|(_, holder)| holder).collect()
-    }
-}
 
 #[derive(Debug)]
 struct Pool {
     scope: ScopeId,
     source: Option<PoolId>,
     family: Family,
+    rules: Rules,
     provisioned: Disjoint<Cidr>,
     held: Disjoint<AllocationId>,
+}
+
+#[derive(Debug)]
+struct Scope {
+    ipam: IpamId,
+    is_default: bool,
 }
 
 /// The space of one organisation.
 #[derive(Debug, Default)]
 pub(super) struct Space {
-    scopes: BTreeMap<ScopeId, IpamId>,
+    scopes: BTreeMap<ScopeId, Scope>,
     pools: BTreeMap<PoolId, Pool>,
     /// Per scope, the CIDRs of its top-level pools.
     top: BTreeMap<ScopeId, Disjoint<PoolId>>,
-    allocations: BTreeMap<AllocationId, (PoolId, Cidr)>,
-}
-
-type Checked = Result<(), String>;
-
-fn ensure(holds: bool, invariant: &str, what: impl FnOnce() -> String) -> Checked {
-    if holds { Ok(()) } else { Err(format!("{invariant} is broken: {}", what())) }
+    /// Looked up, never listed.
+    allocations: HashMap<AllocationId, (PoolId, Cidr)>,
 }
 
 impl Space {
@@ -93,47 +41,35 @@ impl Space {
     pub(super) fn add(&mut self, event: &Event) -> Checked {
         match event {
             Event::IpamCreated(event) => {
-                self.scopes.insert(event.private_default_scope, event.ipam);
-                self.scopes.insert(event.public_default_scope, event.ipam);
+                for scope in [event.private_default_scope, event.public_default_scope] {
+                    self.add_scope(scope, event.ipam, true)?;
+                }
             }
             Event::IpamDeleted(event) => {
                 let scopes = &self.scopes;
-                let inside = |pool: &Pool| scopes.get(&pool.scope) == Some(&event.ipam);
+                let inside = |pool: &Pool| scopes.get(&pool.scope).is_some_and(|scope| scope.ipam == event.ipam);
                 let gone: Vec<_> = self.pools.iter().filter(|(_, pool)| inside(pool)).map(|(id, _)| *id).collect();
                 self.drop_pools(&gone, &event.closed)?;
-                self.scopes.retain(|_, ipam| *ipam != event.ipam);
+                self.scopes.retain(|_, scope| scope.ipam != event.ipam);
             }
             Event::ScopeCreated(event) => {
-                self.scopes.insert(event.scope, event.ipam);
+                self.add_scope(event.scope, event.ipam, false)?;
             }
             Event::ScopeDeleted(event) => {
                 let scope = event.scope;
                 ensure(!self.pools.values().any(|pool| pool.scope == scope), "INV-S4", || {
                     format!("scope {scope} is deleted with pools in it")
                 })?;
-                self.scopes.remove(&scope);
-            }
-            Event::PoolCreated(event) => {
-                ensure(self.scopes.contains_key(&event.scope), "INV-P1", || {
-                    format!("pool {} is in scope {}, which does not exist", event.pool, event.scope)
+                let gone = self.scopes.remove(&scope);
+                ensure(gone.is_some_and(|gone| !gone.is_default), "INV-S4", || {
+                    format!("scope {scope} is deleted; it is a default scope, or was not there")
                 })?;
-                if let Some(source) = event.source_pool {
-                    let fits = self
-                        .pools
-                        .get(&source)
-                        .is_some_and(|source| source.scope == event.scope && source.family == event.address_family);
-                    ensure(fits, "INV-P1", || {
-                        format!("pool {} differs from its source pool {source} in scope or family", event.pool)
-                    })?;
-                }
-                let pool = Pool {
-                    scope: event.scope,
-                    source: event.source_pool,
-                    family: event.address_family,
-                    provisioned: Disjoint::default(),
-                    held: Disjoint::default(),
-                };
-                self.pools.insert(event.pool, pool);
+            }
+            Event::PoolCreated(event) => self.create_pool(event)?,
+            Event::PoolModified(event) => {
+                let pool = self.pool_mut(event.pool)?;
+                pool.rules.change(event);
+                pool.rules.check(event.pool, pool.family)?;
             }
             Event::PoolDeleted(event) => {
                 let mut gone = vec![event.pool];
@@ -161,11 +97,60 @@ impl Space {
                     }
                 }
             }
-            Event::CidrAllocated(event) => self.hold(event.pool, event.cidr, event.allocation)?,
+            Event::CidrAllocated(event) => {
+                let pool = self.pool_mut(event.pool)?;
+                pool.rules.admit(event.pool, pool.family, event.cidr, event.resource.as_ref())?;
+                self.hold(event.pool, event.cidr, event.allocation)?;
+            }
+            Event::AllocationModified(event) => {
+                let allocation = event.allocation;
+                let (id, cidr) = self
+                    .allocations
+                    .get(&allocation)
+                    .copied()
+                    .ok_or_else(|| format!("allocation {allocation} does not exist"))?;
+                if let Some(claim) = &event.resource {
+                    let pool = self.pool_mut(id)?;
+                    pool.rules.admit(id, pool.family, cidr, Some(claim))?;
+                }
+            }
             Event::AllocationReleased(event) => self.end_in(event.pool, event.cidr, Some(event.allocation))?,
             _ => {}
         }
         Ok(())
+    }
+
+    fn add_scope(&mut self, scope: ScopeId, ipam: IpamId, is_default: bool) -> Checked {
+        let before = self.scopes.insert(scope, Scope { ipam, is_default });
+        ensure(before.is_none(), "INV-I4", || format!("scope {scope} is created twice"))
+    }
+
+    /// INV-P1, P2: a pool is in a scope that exists, and like its source pool in scope, family and locale.
+    fn create_pool(&mut self, event: &PoolCreated) -> Checked {
+        let id = event.pool;
+        ensure(self.scopes.contains_key(&event.scope), "INV-P1", || {
+            format!("pool {id} is in scope {}, which does not exist", event.scope)
+        })?;
+        if let Some(source) = event.source_pool {
+            let of_source = self.pools.get(&source);
+            let fits = of_source.is_some_and(|of| of.scope == event.scope && of.family == event.address_family);
+            ensure(fits, "INV-P1", || format!("pool {id} differs from its source pool {source} in scope or family"))?;
+            let locale = of_source.and_then(|of| of.rules.locale());
+            ensure(locale.is_none() || locale == event.locale.as_ref(), "INV-P2", || {
+                format!("pool {id} differs from its source pool {source} in locale")
+            })?;
+        }
+        let rules = Rules::new(event);
+        rules.check(id, event.address_family)?;
+        let pool = Pool {
+            scope: event.scope,
+            source: event.source_pool,
+            family: event.address_family,
+            rules,
+            provisioned: Disjoint::default(),
+            held: Disjoint::default(),
+        };
+        ensure(self.pools.insert(id, pool).is_none(), "INV-P1", || format!("pool {id} is created twice"))
     }
 
     fn pool_mut(&mut self, pool: PoolId) -> Result<&mut Pool, String> {
@@ -247,8 +232,8 @@ impl Space {
         }
         for id in gone {
             let Some(pool) = self.pools.remove(id) else { continue };
-            ensure(pool.held.0.is_empty(), "INV-P14", || format!("pool {id} is deleted with allocations in it"))?;
-            for cidr in pool.provisioned.0.values().map(|(_, cidr)| *cidr) {
+            ensure(pool.held.is_empty(), "INV-P14", || format!("pool {id} is deleted with allocations in it"))?;
+            for cidr in pool.provisioned.holders().copied() {
                 match pool.source {
                     // The parent is still there unless it goes with the child.
                     Some(source) if self.pools.contains_key(&source) && !gone.contains(&source) => {

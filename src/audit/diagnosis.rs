@@ -1,0 +1,257 @@
+//! From a record that does not fit to what was done to the history: changed, dropped, swapped, doubled or inserted.
+//!
+//! One record alone never tells. The evidence is all records of the organisation, void ones too: each names the hash
+//! of the one before, so what comes after vouches for what came before. Where the evidence fits two stories the text
+//! says so. Pure: it reads nothing.
+
+use super::chain::Last;
+use super::judge::Complaint;
+use super::report::{Kind, Place};
+use crate::domain::digest::Digest;
+use crate::domain::id::Revision;
+
+/// One record of the organisation, as evidence.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Link {
+    pub place: Place,
+    /// Whether admission lets it count.
+    pub valid: bool,
+    pub revision: Option<Revision>,
+    pub previous: Option<Digest>,
+    pub hash: Digest,
+}
+
+/// What was done, and to which record.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Named {
+    pub kind: Kind,
+    pub place: Place,
+    pub revision: Option<Revision>,
+    pub problem: String,
+}
+
+/// A record that does not fit, and what it was held against.
+pub(super) struct Case<'a> {
+    /// All records of the organisation, in the order in which they stand.
+    pub links: &'a [Link],
+    /// Which of them does not fit.
+    pub at: usize,
+    /// The last that did.
+    pub last: Option<Last>,
+    pub complaint: &'a Complaint,
+}
+
+impl Case<'_> {
+    /// Names what was done. `None` when the record is not among the links.
+    pub(super) fn name(&self) -> Option<Named> {
+        let suspect = *self.links.get(self.at)?;
+        Some(match (self.complaint, suspect.revision) {
+            (Complaint::Unattached, _) | (_, None) => self.without_revision(suspect),
+            (Complaint::Revision { expected }, Some(revision)) if revision < *expected => {
+                self.again(suspect, revision, *expected)
+            }
+            (Complaint::Revision { expected }, Some(revision)) => self.ahead(suspect, revision, *expected),
+            (Complaint::Previous, Some(revision)) => self.unlinked(suspect, revision),
+            (Complaint::DecidedAgain { first }, Some(revision)) => {
+                let problem = format!("it decides the command that revision {first} decided");
+                self.as_written(suspect, revision, Kind::Doubled, problem)
+            }
+            (Complaint::Rule(problem), Some(revision)) => {
+                self.as_written(suspect, revision, Kind::Wrong, problem.clone())
+            }
+            (Complaint::Unreadable(problem), Some(revision)) => {
+                self.as_written(suspect, revision, Kind::Unreadable, problem.clone())
+            }
+        })
+    }
+
+    fn without_revision(&self, suspect: Link) -> Named {
+        let next = self.last_revision().next();
+        if self.after(next).is_some() || self.after(next.next()).is_none() {
+            let problem = "it has no revision, though its organisation exists: no writer does that";
+            return named(Kind::Inserted, suspect, problem.to_owned());
+        }
+        named(Kind::Changed, suspect, format!("it has no revision, and revision {next} is missing here"))
+    }
+
+    /// A revision that was there already.
+    fn again(&self, suspect: Link, revision: Revision, expected: Revision) -> Named {
+        if suspect.previous == self.last_hash() && self.after(expected).is_none() {
+            let problem = format!("it says revision {revision}, and stands where revision {expected} belongs");
+            return named(Kind::Changed, suspect, problem);
+        }
+        let first = self.before(|link| link.valid && link.revision == Some(revision));
+        let Some(first) = first else {
+            return named(
+                Kind::Inserted,
+                suspect,
+                format!("it is revision {revision}; revision {expected} comes next"),
+            );
+        };
+        if first.hash == suspect.hash {
+            let problem = format!("the same bytes stand at {} already", first.place);
+            return named(Kind::Doubled, suspect, problem);
+        }
+        let follower =
+            self.before(|link| link.valid && link.revision == Some(revision.next()) && expected > revision.next());
+        match follower.or_else(|| self.after(revision.next())).map(|follower| follower.previous) {
+            Some(previous) if previous == Some(suspect.hash) => {
+                let problem = format!(
+                    "another record of this revision stands at {}, and the one after names that one",
+                    suspect.place
+                );
+                named(Kind::Inserted, first, problem)
+            }
+            Some(_) => {
+                let problem = format!(
+                    "another record of this revision stands at {}, and the records around it fit without this one",
+                    first.place
+                );
+                named(Kind::Inserted, suspect, problem)
+            }
+            None => {
+                let problem = format!(
+                    "another record of this revision stands at {}; nothing after them tells which of the two is genuine",
+                    first.place
+                );
+                named(Kind::Inserted, suspect, problem)
+            }
+        }
+    }
+
+    /// A revision further on than the next.
+    fn ahead(&self, suspect: Link, revision: Revision, expected: Revision) -> Named {
+        if suspect.previous == self.last_hash() && self.after(expected).is_none() {
+            let problem = format!("it says revision {revision}, and stands where revision {expected} belongs");
+            return named(Kind::Changed, suspect, problem);
+        }
+        if let Some(other) = self.after(revision) {
+            let problem = format!("it stands before revision {expected}, and in its place again at {}", other.place);
+            let kind = if other.hash == suspect.hash { Kind::Doubled } else { Kind::Inserted };
+            return named(kind, suspect, problem);
+        }
+        if let Some(earlier) = self.after(expected) {
+            if self.is_linked(suspect, revision) {
+                let problem = format!("it stands before revision {expected}, which is at {}", earlier.place);
+                return named(Kind::Swapped, suspect, problem);
+            }
+            let problem = format!("no record before or after it belongs to it; revision {expected} comes next");
+            return named(Kind::Inserted, suspect, problem);
+        }
+        let missing = match revision.0 - expected.0 {
+            1 => format!("revision {expected} is missing"),
+            _ => format!("revisions {expected} to {} are missing", revision.0 - 1),
+        };
+        let without_effect = self.links.iter().find(|link| !link.valid && link.revision == Some(expected));
+        match without_effect {
+            Some(link) if self.last.is_some_and(|last| link.place < last.place) => {
+                let problem = format!(
+                    "it stands before revision {}, out of its turn, and so has no effect; {missing} at {}",
+                    self.last_revision(),
+                    suspect.place
+                );
+                named(Kind::Swapped, *link, problem)
+            }
+            Some(link) => {
+                let problem = format!(
+                    "{missing} before it: what stands at {} has no effect, because a record of its reign before it is missing",
+                    link.place
+                );
+                named(Kind::Dropped, suspect, problem)
+            }
+            None => named(Kind::Dropped, suspect, format!("{missing} before it")),
+        }
+    }
+
+    /// The next revision, but not what the record before it is hashed to.
+    fn unlinked(&self, suspect: Link, revision: Revision) -> Named {
+        let same = |link: &&Link| link.revision == Some(revision) && link.previous == self.last_hash();
+        if let Some(genuine) = self.rest().iter().find(same) {
+            let problem =
+                format!("it names a record before it that is not there; the genuine one is at {}", genuine.place);
+            return named(Kind::Inserted, suspect, problem);
+        }
+        let Some(last) = self.last else {
+            return named(Kind::Changed, suspect, "it is the first, and names a record before it".to_owned());
+        };
+        let last_link = Link {
+            place: last.place,
+            valid: true,
+            revision: Some(last.moment.revision),
+            previous: None,
+            hash: last.hash,
+        };
+        if let Some(genuine) = self.links.iter().find(|link| Some(link.hash) == suspect.previous) {
+            let problem = format!(
+                "the record after it names another as revision {}, which is at {}",
+                last.moment.revision, genuine.place
+            );
+            return named(Kind::Inserted, last_link, problem);
+        }
+        match self.after(revision.next()) {
+            Some(follower) if follower.previous != Some(suspect.hash) => {
+                let problem = "it names a hash that the record before it does not have, and the record after it names another than its own";
+                named(Kind::Changed, suspect, problem.to_owned())
+            }
+            Some(_) => {
+                let problem = format!("its bytes are not those that revision {revision} names as the record before");
+                named(Kind::Changed, last_link, problem)
+            }
+            None => {
+                let problem = format!(
+                    "its bytes are not those that revision {revision} names as the record before; that is the last record, so it may be that one which was changed"
+                );
+                named(Kind::Changed, last_link, problem)
+            }
+        }
+    }
+
+    /// A record that fits its neighbours before; what comes after tells whether it is as it was written.
+    fn as_written(&self, suspect: Link, revision: Revision, kind: Kind, problem: String) -> Named {
+        let genuine = self.rest().iter().find(|link| link.valid && link.revision == Some(revision));
+        if let Some(genuine) = genuine {
+            let problem = format!("{problem}; another record of this revision is at {}", genuine.place);
+            return named(Kind::Inserted, suspect, problem);
+        }
+        match self.after(revision.next()) {
+            Some(follower) if follower.previous != Some(suspect.hash) => {
+                let problem =
+                    format!("its bytes are not those that revision {} names; as they stand {problem}", revision.next());
+                named(Kind::Changed, suspect, problem)
+            }
+            _ => named(kind, suspect, problem),
+        }
+    }
+
+    fn is_linked(&self, suspect: Link, revision: Revision) -> bool {
+        let before = self.links.iter().any(|link| {
+            link.revision.is_some_and(|before| before.next() == revision) && Some(link.hash) == suspect.previous
+        });
+        before || self.after(revision.next()).is_some_and(|follower| follower.previous == Some(suspect.hash))
+    }
+
+    fn last_revision(&self) -> Revision {
+        self.last.map_or(Revision(0), |last| last.moment.revision)
+    }
+
+    fn last_hash(&self) -> Option<Digest> {
+        self.last.map(|last| last.hash)
+    }
+
+    fn rest(&self) -> &[Link] {
+        self.links.get(self.at + 1..).unwrap_or_default()
+    }
+
+    /// The first record of a revision behind the suspect.
+    fn after(&self, revision: Revision) -> Option<Link> {
+        self.rest().iter().find(|link| link.valid && link.revision == Some(revision)).copied()
+    }
+
+    fn before(&self, is: impl Fn(&Link) -> bool) -> Option<Link> {
+        self.links.get(..self.at)?.iter().find(|link| is(link)).copied()
+    }
+}
+
+fn named(kind: Kind, link: Link, problem: String) -> Named {
+    Named { kind, place: link.place, revision: link.revision, problem }
+}

@@ -1,0 +1,297 @@
+//! Takes outcomes as they come, from a log or from a file, sends each to its organisation's judge, and keeps what
+//! does not fit until all evidence has been seen.
+//!
+//! An organisation in which something is wrong is followed no further; the others are.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::chain::Last;
+use super::diagnosis::{Case, Link};
+use super::judge::{Complaint, Judge};
+use super::kept::Kept;
+use super::report::{Finding, Head, Kind, Place, Report};
+use crate::domain::digest::Digest;
+use crate::domain::id::{OrganizationId, Revision};
+use crate::domain::outcome::{Decision, Outcome};
+use crate::log::partition::partition_of;
+
+#[derive(Debug, Default)]
+pub(super) struct Examiner<'a> {
+    /// Commands whose digests are to be those on record.
+    kept: Option<&'a Kept>,
+    judges: BTreeMap<OrganizationId, Followed>,
+    suspects: Vec<Suspect>,
+    /// Records that were admitted and whose organisation cannot be read.
+    unreadable: Vec<Unreadable>,
+    pub report: Report,
+}
+
+#[derive(Debug)]
+enum Followed {
+    Sound(Box<Judge>),
+    Broken,
+}
+
+/// A record that does not fit; what it is, all records of its organisation tell.
+#[derive(Debug)]
+struct Suspect {
+    organization: OrganizationId,
+    place: Place,
+    last: Option<Last>,
+    complaint: Complaint,
+}
+
+#[derive(Debug)]
+struct Unreadable {
+    place: Place,
+    hash: Digest,
+    why: String,
+}
+
+/// What places a record in its history, whatever else is in it.
+#[derive(Debug, Deserialize)]
+pub(super) struct Peek {
+    pub organization: OrganizationId,
+    #[serde(default)]
+    pub revision: Option<Revision>,
+    #[serde(default)]
+    pub previous: Option<Digest>,
+}
+
+impl Peek {
+    pub(super) fn at(value: &[u8]) -> Option<Self> {
+        serde_json::from_slice(value).ok()
+    }
+
+    pub(super) fn link(&self, place: Place, valid: bool, hash: Digest) -> Link {
+        Link { place, valid, revision: self.revision, previous: self.previous, hash }
+    }
+}
+
+impl<'a> Examiner<'a> {
+    pub(super) fn new(kept: Option<&'a Kept>) -> Self {
+        Self { kept, ..Self::default() }
+    }
+
+    /// Judges an outcome. `trusted` ones are before a checkpoint.
+    pub(super) fn outcome(&mut self, outcome: &Outcome, hash: Digest, place: Place, trusted: bool) {
+        match outcome.decision {
+            Decision::Accepted(_) => self.report.accepted += 1,
+            Decision::Rejected(_) => self.report.rejected += 1,
+        }
+        self.report.trusted += u64::from(trusted);
+        let organization = &outcome.organization;
+        let followed = match self.judges.get_mut(organization) {
+            Some(followed) => followed,
+            None if outcome.revision.is_none() && outcome.events().is_empty() => {
+                self.report.unattached += 1;
+                return;
+            }
+            None => self
+                .judges
+                .entry(organization.clone())
+                .or_insert_with_key(|id| Followed::Sound(Box::new(Judge::new(id)))),
+        };
+        let Followed::Sound(judge) = followed else { return };
+        let last = judge.last();
+        let kept = self.kept.and_then(|kept| kept.digest_of(outcome));
+        let judged = judge.add(outcome, hash, place, trusted).and_then(|()| match kept {
+            Some(kept) if kept != outcome.digest => Err(Complaint::Rule(format!(
+                "it says that it answers a command with digest {}; the one that was kept has {kept}",
+                outcome.digest
+            ))),
+            _ => Ok(()),
+        });
+        if let Err(complaint) = judged {
+            *followed = Followed::Broken;
+            if !self.explained_by_unreadable(outcome, &complaint) {
+                self.suspects.push(Suspect { organization: organization.clone(), place, last, complaint });
+            }
+        } else {
+            self.report.proved += u64::from(kept.is_some());
+        }
+    }
+
+    /// An admitted record that is no outcome which this program reads.
+    pub(super) fn unreadable(&mut self, value: &[u8], hash: Digest, place: Place, why: String) {
+        let Some(peek) = Peek::at(value) else {
+            self.unreadable.push(Unreadable { place, hash, why });
+            return;
+        };
+        let organization = peek.organization;
+        let last = match self.judges.insert(organization.clone(), Followed::Broken) {
+            Some(Followed::Broken) => return,
+            Some(Followed::Sound(judge)) => judge.last(),
+            None => None,
+        };
+        let expected = last.map_or(Revision(1), |last| last.moment.revision.next());
+        let complaint = if peek.revision != Some(expected) {
+            Complaint::Revision { expected }
+        } else if peek.previous == last.map(|last| last.hash) {
+            Complaint::Unreadable(why)
+        } else {
+            Complaint::Previous
+        };
+        self.suspects.push(Suspect { organization, place, last, complaint });
+    }
+
+    /// Whether an organisation is where the ledger's number of partitions puts it. Asked once for each.
+    pub(super) fn placed(&mut self, organization: &OrganizationId, place: Place, partitions: u32) {
+        let Place::Log { partition, .. } = place else { return };
+        if self.judges.contains_key(organization) || partition_of(organization, partitions) == partition {
+            return;
+        }
+        let complaint = Complaint::Rule(format!("partition {} decides it", partition_of(organization, partitions)));
+        self.judges.insert(organization.clone(), Followed::Broken);
+        self.suspects.push(Suspect { organization: organization.clone(), place, last: None, complaint });
+    }
+
+    /// Whether this would be the next record of its organisation.
+    pub(super) fn goes_on(&self, peek: &Peek) -> bool {
+        match self.judges.get(&peek.organization) {
+            Some(Followed::Broken) => false,
+            Some(Followed::Sound(judge)) => judge
+                .head()
+                .is_some_and(|head| peek.revision == Some(head.revision.next()) && peek.previous == Some(head.hash)),
+            None => peek.revision == Some(Revision(1)) && peek.previous.is_none(),
+        }
+    }
+
+    /// Holds the histories against the heads that a checkpoint of this partition names.
+    pub(super) fn hold_against<'b>(
+        &mut self,
+        heads: impl Iterator<Item = (&'b OrganizationId, Head)>,
+        place: Place,
+        ended_before: bool,
+    ) {
+        let mut named: BTreeMap<_, _> = heads.collect();
+        let mut findings = Vec::new();
+        let mut differs = |organization: &OrganizationId, revision, kind, problem| {
+            findings.push(Finding { place, organization: Some(organization.clone()), revision, kind, problem });
+        };
+        for (organization, followed) in &self.judges {
+            let signed = named.remove(organization);
+            let Followed::Sound(judge) = followed else { continue };
+            match (judge.last(), signed) {
+                (Some(last), Some(signed)) if last.moment.revision < signed.revision => {
+                    let kind = if ended_before { Kind::Dropped } else { Kind::Rewritten };
+                    let (revision, signed) = (last.moment.revision, signed.revision);
+                    differs(
+                        organization,
+                        Some(revision),
+                        kind,
+                        format!(
+                            "the history before the checkpoint ends at revision {revision}; revision {signed} was signed"
+                        ),
+                    );
+                }
+                (Some(last), Some(signed)) if last.hash != signed.hash || last.moment.revision != signed.revision => {
+                    let revision = last.moment.revision;
+                    differs(
+                        organization,
+                        Some(revision),
+                        Kind::Rewritten,
+                        format!(
+                            "its hash is {}; the checkpoint has revision {} with {}",
+                            last.hash, signed.revision, signed.hash
+                        ),
+                    );
+                }
+                (Some(last), None) => {
+                    let problem = "the checkpoint knows no such organisation at its position".to_owned();
+                    differs(organization, Some(last.moment.revision), Kind::Rewritten, problem);
+                }
+                _ => {}
+            }
+        }
+        for (organization, signed) in named {
+            let kind = if ended_before { Kind::Dropped } else { Kind::Rewritten };
+            let problem = format!("nothing of it is here; revision {} was signed", signed.revision);
+            differs(organization, None, kind, problem);
+        }
+        for finding in &findings {
+            if let Some(organization) = &finding.organization {
+                self.judges.insert(organization.clone(), Followed::Broken);
+            }
+        }
+        self.report.findings.extend(findings);
+    }
+
+    /// The revision that is missing before a record which has no effect.
+    pub(super) fn missing_before(&self, peek: &Peek) -> Option<(OrganizationId, Revision)> {
+        let next = match self.judges.get(&peek.organization) {
+            Some(Followed::Broken) => return None,
+            Some(Followed::Sound(judge)) => judge.head().map_or(Revision(1), |head| head.revision.next()),
+            None => Revision(1),
+        };
+        (peek.revision? > next).then(|| (peek.organization.clone(), next))
+    }
+
+    /// The end of an organisation's history, while it is sound.
+    pub(super) fn last(&self, organization: &OrganizationId) -> Option<Last> {
+        match self.judges.get(organization)? {
+            Followed::Sound(judge) => judge.last(),
+            Followed::Broken => None,
+        }
+    }
+
+    /// Nothing was found so far.
+    pub(super) fn is_clean(&self) -> bool {
+        self.suspects.is_empty() && self.unreadable.is_empty() && self.report.findings.is_empty()
+    }
+
+    /// The organisations whose records are needed as evidence.
+    pub(super) fn suspected(&self) -> BTreeMap<OrganizationId, Vec<Link>> {
+        self.suspects.iter().map(|suspect| (suspect.organization.clone(), Vec::new())).collect()
+    }
+
+    /// Names what is wrong, by the evidence.
+    pub(super) fn conclude(mut self, evidence: &BTreeMap<OrganizationId, Vec<Link>>) -> Report {
+        for Suspect { organization, place, last, complaint } in &self.suspects {
+            let links = evidence.get(organization).map(Vec::as_slice).unwrap_or_default();
+            let at = links.iter().position(|link| link.place == *place).unwrap_or(links.len());
+            let case = Case { links, at, last: *last, complaint };
+            let Some(named) = case.name() else { continue };
+            self.report.findings.push(Finding {
+                place: named.place,
+                organization: Some(organization.clone()),
+                revision: named.revision,
+                kind: named.kind,
+                problem: named.problem,
+            });
+        }
+        for Unreadable { place, why, .. } in self.unreadable {
+            let problem = format!("{why}; nothing behind it tells whether it was changed");
+            let kind = Kind::Unreadable;
+            self.report.findings.push(Finding { place, organization: None, revision: None, kind, problem });
+        }
+        self.report.findings.sort_by_key(|finding| finding.place);
+        for (organization, followed) in &self.judges {
+            if let Followed::Sound(judge) = followed
+                && let Some(head) = judge.head()
+            {
+                self.report.heads.insert(organization.clone(), head);
+            }
+        }
+        self.report
+    }
+
+    /// A revision that is missing here may be a record that could not be read.
+    fn explained_by_unreadable(&mut self, outcome: &Outcome, complaint: &Complaint) -> bool {
+        let Complaint::Revision { expected } = complaint else { return false };
+        if outcome.revision != Some(expected.next()) || self.unreadable.is_empty() {
+            return false;
+        }
+        let Unreadable { place, hash, why } = self.unreadable.remove(0);
+        let (kind, problem) = if outcome.previous == Some(hash) {
+            (Kind::Unreadable, format!("{why}; it is as it was written"))
+        } else {
+            (Kind::Changed, format!("{why}, and its bytes are not those that revision {} names", expected.next()))
+        };
+        let organization = Some(outcome.organization.clone());
+        self.report.findings.push(Finding { place, organization, revision: Some(*expected), kind, problem });
+        true
+    }
+}
