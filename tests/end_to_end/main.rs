@@ -2,6 +2,9 @@
 
 #![allow(clippy::indexing_slicing, reason = "what is not there fails the test")]
 
+#[allow(dead_code, reason = "other tests ask for more")]
+#[path = "../support/audience.rs"]
+mod audience;
 mod cli;
 mod embedded;
 #[allow(dead_code, reason = "other tests kill brokers")]

@@ -56,9 +56,23 @@ pub struct Cluster {
 impl Cluster {
     /// One broker, or three.
     pub fn start(brokers: u32) -> Self {
+        Self::start_with_links(brokers, 0)
+    }
+
+    /// Brokers that can be reached over so many links each, too: see [`Cluster::link`].
+    pub fn start_with_links(brokers: u32, links: u32) -> Self {
         let directory = std::env::temp_dir().join(format!("ipam-kafka-{}", unique_prefix()));
-        let bootstrap = script(&["start", &brokers.to_string(), directory.to_str().expect("a plain path")]);
+        let arguments = ["start", &brokers.to_string(), directory.to_str().expect("a plain path")];
+        let bootstrap = script_with(&arguments, &[("LINKS", links.to_string())]);
         Self { bootstrap, directory }
+    }
+
+    /// The ports of a link to a broker: where the broker says that it is, and where it listens. Both count from 1.
+    pub fn link(&self, broker: u32, link: u32) -> (u16, u16) {
+        let file = self.directory.join(broker.to_string()).join(format!("link-{link}"));
+        let text = std::fs::read_to_string(file).expect("a link");
+        let (real, advertised) = text.trim().split_once(' ').expect("two ports");
+        (advertised.parse().expect("a port"), real.parse().expect("a port"))
     }
 
     /// Kills a broker (1, 2, 3) as a power failure would.
@@ -68,6 +82,11 @@ impl Cluster {
 
     pub fn restart(&self, broker: u32) {
         script(&["restart", self.path(), &broker.to_string()]);
+    }
+
+    /// Stops a broker's process where it is (`STOP`), or lets it go on (`CONT`).
+    pub fn signal(&self, broker: u32, signal: &str) {
+        script(&["signal", self.path(), &broker.to_string(), signal]);
     }
 
     fn path(&self) -> &str {
@@ -83,8 +102,15 @@ impl Drop for Cluster {
 }
 
 fn script(arguments: &[&str]) -> String {
+    script_with(arguments, &[])
+}
+
+fn script_with(arguments: &[&str], variables: &[(&str, String)]) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kafka/broker.sh");
-    let output = Command::new(path).args(arguments).env("WATCH_PID", std::process::id().to_string()).output();
+    let mut command = Command::new(path);
+    command.args(arguments).env("WATCH_PID", std::process::id().to_string());
+    command.envs(variables.iter().map(|(name, value)| (name, value)));
+    let output = command.output();
     let output = output.expect("broker.sh runs");
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "broker.sh {arguments:?}: {errors}");
