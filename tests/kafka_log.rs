@@ -241,7 +241,7 @@ fn settle(members: &[&Membership]) -> Vec<Vec<Partition>> {
             while let Ok(change) = member.changes().try_recv() {
                 match change {
                     MembershipChange::Owned(partitions) => *owned = partitions,
-                    MembershipChange::Failed(reason) => panic!("{reason}"),
+                    MembershipChange::Failed(reason) | MembershipChange::Replaced(reason) => panic!("{reason}"),
                 }
             }
         }

@@ -66,14 +66,23 @@ pub struct Scene {
 const TAIL_LINES: usize = 25;
 
 impl Scene {
-    /// `settings`: the variables that make the same run.
-    pub fn new(test: &str, seed: u64, settings: &str) -> Self {
+    /// Of a test that draws. `settings`: the variables, beside the seed, that make the same run.
+    pub fn drawn(test: &str, seed: u64, settings: &str) -> Self {
+        let scene = Self::of(test, format!("CHAOS_SEED={seed} {settings} "));
+        println!("seed {seed}; to replay: {}", scene.replay);
+        scene
+    }
+
+    /// Of a test that does the same in every run.
+    pub fn plain(test: &str) -> Self {
+        Self::of(test, String::new())
+    }
+
+    fn of(test: &str, settings: String) -> Self {
         let root = std::env::var_os("CHAOS_DIRECTORY").map_or_else(std::env::temp_dir, PathBuf::from);
         let path = root.join(format!("ipam-chaos-{test}-{}", std::process::id()));
         std::fs::create_dir_all(&path).expect("a directory");
-        let replay = format!("CHAOS_SEED={seed} {settings} cargo test --test chaos {test} -- --nocapture");
-        println!("seed {seed}; to replay: {replay}");
-        Self { path, replay }
+        Self { path, replay: format!("{settings}cargo test --test chaos {test} -- --nocapture") }
     }
 
     pub fn path(&self) -> &Path {

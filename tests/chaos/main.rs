@@ -26,6 +26,7 @@ mod embedded_kills;
 #[path = "../support/kafka.rs"]
 mod kafka;
 mod kafka_chaos;
+mod membership;
 mod network;
 mod node;
 mod plan;
@@ -35,4 +36,5 @@ mod process;
 #[allow(dead_code, reason = "other tests ask for more")]
 #[path = "../support/server.rs"]
 mod server;
+mod takeovers;
 mod witness;

@@ -4,7 +4,7 @@
 use std::fs::OpenOptions;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -29,7 +29,6 @@ struct Shared {
     /// 0 when it does not run.
     pid: AtomicU32,
     url: Mutex<Option<String>>,
-    starts: AtomicU64,
     findings: Mutex<Vec<String>>,
 }
 
@@ -43,7 +42,6 @@ impl Node {
             leave: AtomicBool::new(false),
             pid: AtomicU32::new(0),
             url: Mutex::new(None),
-            starts: AtomicU64::new(0),
             findings: Mutex::default(),
         });
         let watched = Arc::clone(&shared);
@@ -71,10 +69,6 @@ impl Node {
             // It may have ended this very moment.
             let _ = Command::new("kill").args([signal, &pid.to_string()]).stderr(Stdio::null()).status();
         }
-    }
-
-    pub fn starts(&self) -> u64 {
-        self.shared.starts.load(Ordering::Relaxed)
     }
 
     /// Ends of the process that nobody wanted.
@@ -139,7 +133,6 @@ impl Shared {
             thread::sleep(START_PAUSE);
             return None;
         };
-        self.starts.fetch_add(1, Ordering::Relaxed);
         self.pid.store(server.pid(), Ordering::Relaxed);
         *self.url() = Some(server.url.clone());
         Some(server)

@@ -9,6 +9,8 @@ pub const BROKERS: u32 = 3;
 pub const NODES: usize = 3;
 /// Before the first fault, and between one and the next.
 const GAP_MILLIS: (u64, u64) = (1_500, 6_000);
+/// Faults at a time: one node of the three is always well, so that there is something to disagree with.
+const ON_MAX: usize = 2;
 /// How often another fault is drawn when one does not fit beside those that are on.
 const DRAWS_MAX: usize = 20;
 
@@ -38,7 +40,8 @@ pub fn draw(draw: &mut Draw, length: Duration) -> Vec<Step> {
     let mut at = draw.millis(GAP_MILLIS.0, GAP_MILLIS.1);
     while at < length {
         let on: Vec<_> = faults.iter().filter(|(_, until, _)| *until > at).map(|(_, _, fault)| *fault).collect();
-        let drawn = (0..DRAWS_MAX).map(|_| fault(draw)).find(|(fault, _)| on.iter().all(|other| fits(*fault, *other)));
+        let fits = |(new, _): &(Fault, Duration)| on.len() < ON_MAX && on.iter().all(|other| fits(*new, *other));
+        let drawn = (0..DRAWS_MAX).map(|_| fault(draw)).find(fits);
         if let Some((fault, lasts)) = drawn {
             faults.push((at, at + lasts, fault));
         }

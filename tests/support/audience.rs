@@ -60,6 +60,12 @@ impl Audience {
         sent.iter().filter(|key| self.outcomes.contains_key(key)).count()
     }
 
+    /// Goes on with the same log, opened again; reads to its end.
+    pub fn listen_again(&mut self, log: Arc<dyn Log>) {
+        self.log = log;
+        self.read().expect("a log that can be read");
+    }
+
     fn read(&mut self) -> Result<(), ReadError> {
         for partition in (0..self.partitions.len()).map(|index| Partition(u32::try_from(index).expect("few"))) {
             let end = self.log.end(partition)?;

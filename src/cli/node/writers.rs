@@ -1,13 +1,17 @@
 //! The writers that run in this process, by partition.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::log::record::Partition;
 use crate::processor::writer::{Status, Writer};
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Writers(Arc<Mutex<BTreeMap<Partition, Writer>>>);
+pub(super) struct Writers {
+    running: Arc<Mutex<BTreeMap<Partition, Writer>>>,
+    /// Why this process writes nothing any more.
+    put_out: Arc<OnceLock<String>>,
+}
 
 impl Writers {
     pub fn add(&self, partition: Partition, writer: Writer) {
@@ -30,8 +34,17 @@ impl Writers {
         }
     }
 
+    /// All writers have left for good; a restart of the process may change that.
+    pub fn put_out(&self, reason: String) {
+        self.keep(&[]);
+        let _ = self.put_out.set(reason);
+    }
+
     /// Why a writer takes no commands, when only an operator can change that.
     pub fn stopped(&self) -> Option<String> {
+        if let Some(reason) = self.put_out.get() {
+            return Some(reason.clone());
+        }
         self.lock().iter().find_map(|(partition, writer)| match writer.status() {
             Status::Stopped { reason } => Some(format!("the writer of partition {partition} has stopped: {reason}")),
             _ => None,
@@ -39,6 +52,6 @@ impl Writers {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Partition, Writer>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
