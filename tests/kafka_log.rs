@@ -2,6 +2,7 @@
 
 #![allow(clippy::indexing_slicing, reason = "a test that indexes wrongly fails, as it should")]
 
+#[allow(dead_code, reason = "other tests stop brokers and cut links")]
 #[path = "support/kafka.rs"]
 mod kafka_broker;
 

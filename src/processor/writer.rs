@@ -25,7 +25,7 @@ use super::metrics::WriterMetrics;
 use super::submit::SubmitError;
 use crate::domain::time::Timestamp;
 use crate::log::record::{Epoch, SourceOffset};
-use crate::log::{CommandSource, Log, Outbox, ReadError};
+use crate::log::{AppendError, CommandSource, Log, Outbox, ReadError};
 
 /// What a writer writes with.
 pub struct Parts {
@@ -89,6 +89,10 @@ pub enum Status {
     },
     /// An incarnation ended; the next one begins after a pause. Commands wait.
     Pausing {
+        reason: String,
+    },
+    /// The log takes no records, and says why; it is asked again and again. Commands are refused meanwhile.
+    Refusing {
         reason: String,
     },
     /// An operator has to decide; commands are refused.
@@ -186,7 +190,6 @@ impl Seat {
     fn run(mut self) {
         let (mut failures, mut deposed) = (0_u32, 0_u32);
         loop {
-            self.shared.set(Status::TakingOver);
             let began = Instant::now();
             let ended = self.incarnation();
             let partition = self.parts.config.partition.0;
@@ -214,8 +217,14 @@ impl Seat {
                     if deposed >= DEPOSED_REPORTED {
                         tracing::error!(partition, deposed, "two groups write one ledger: stop one of them");
                     }
-                    self.shared.set(Status::Pausing { reason: ended.to_string() });
-                    self.pause(pause);
+                    let reason = ended.to_string();
+                    if matches!(ended, Ended::Append(AppendError::Refused(_))) && self.parts.queue.is_some() {
+                        self.shared.set(Status::Refusing { reason: reason.clone() });
+                        self.pause(pause, |seat| seat.refuse_waiting(&reason));
+                    } else {
+                        self.shared.set(Status::Pausing { reason });
+                        self.pause(pause, |_| ());
+                    }
                 }
             }
             if self.shared.asked_to_leave() {
@@ -236,9 +245,10 @@ impl Seat {
         catch_unwind(run).unwrap_or(Ended::Panicked)
     }
 
-    fn pause(&self, pause: Duration) {
+    fn pause(&mut self, pause: Duration, meanwhile: impl Fn(&mut Self)) {
         let until = Instant::now() + pause;
         while Instant::now() < until && !self.shared.asked_to_leave() {
+            meanwhile(self);
             thread::sleep(LOOK_EVERY.min(pause));
         }
     }

@@ -13,7 +13,11 @@ pub struct Client(ureq::Agent);
 
 impl Client {
     pub fn new() -> Self {
-        let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE));
+        Self::with_patience(PATIENCE)
+    }
+
+    pub fn with_patience(patience: Duration) -> Self {
+        let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(patience));
         Self(config.build().into())
     }
 

@@ -21,7 +21,7 @@ use crate::witness::Witness;
 const ROUNDS: usize = 50;
 /// The views are held against views made from nothing, and the log is verified, in every so many-th round.
 const THOROUGH_EVERY: usize = 10;
-const ACCOUNT: &str = "000000000042";
+pub const ACCOUNT: &str = "000000000042";
 const CLIENTS: usize = 8;
 /// From the start of the load to the kill.
 const LOAD_MILLIS: (u64, u64) = (1, 900);
@@ -71,7 +71,10 @@ fn kills_at_any_moment_lose_and_double_nothing() {
         witness.assert_nothing_found();
     }
     let recorded = audience.outcomes.len();
-    println!("{rounds} rounds: {kills} kills under load, {young} while it started, {stops} orderly stops; {recorded} outcomes; {}", witness.summary());
+    println!(
+        "{rounds} rounds: {kills} kills under load, {young} while it started, {stops} orderly stops; {recorded} outcomes; {}",
+        witness.summary()
+    );
 }
 
 fn start(scene: &Scene, data: &Path) -> Server {

@@ -33,6 +33,8 @@ use crate::witness::{Witness, key};
 const SECONDS: u64 = 180;
 const PARTITIONS: u32 = 3;
 const ORGANIZATIONS: usize = 8;
+/// What an organisation's pool takes.
+const PREPARING_COMMANDS: u64 = 3;
 const CLIENTS: usize = 4;
 /// Commands a second that go to Kafka directly.
 const DIRECT_PER_SECOND: u64 = 40;
@@ -134,7 +136,12 @@ impl Stage {
         for step in plan {
             thread::sleep(step.at.saturating_sub(began.elapsed()));
             let verb = if step.begins { "begins" } else { "is over" };
-            println!("{:>7.1} s (planned {:.1}): {:?} {verb}", began.elapsed().as_secs_f32(), step.at.as_secs_f32(), step.fault);
+            println!(
+                "{:>7.1} s (planned {:.1}): {:?} {verb}",
+                began.elapsed().as_secs_f32(),
+                step.at.as_secs_f32(),
+                step.fault
+            );
             takeovers.note(step.fault, step.begins, Timestamp::from(chrono::DateTime::from(SystemTime::now())));
             match (step.fault, step.begins) {
                 (Fault::KillNode(node), true) => self.nodes[node].kill(),
@@ -229,7 +236,9 @@ impl Stage {
             thread::sleep(Duration::from_millis(300));
             let (organization, pool) = draw.pick(&self.pools);
             let latest = self.witness.latest(organization);
-            let revision = latest - draw.below(usize::try_from(latest.min(50)).expect("few")) as u64;
+            // Not before the pool was there.
+            let back = latest.saturating_sub(PREPARING_COMMANDS).clamp(1, 50);
+            let revision = latest - draw.below(usize::try_from(back).expect("few")) as u64;
             let what = draw.pick(&["", "/pools", "/pools/POOL", "/pools/POOL/allocations", "/pools/POOL/usage"]);
             let path = format!(
                 "/v1/organizations/{organization}{}?as_of=rev:{revision}&at_least={latest}&wait_seconds=3",
@@ -302,13 +311,16 @@ impl Stage {
         let client = Client::new();
         for (organization, pool) in &self.pools {
             let revision = audience.revision(organization);
-            for path in ["?", "/pools/POOL?", "/pools/POOL/allocations?limit=1000&", "/history?cidr=10.0.0.0/18&limit=1000&"] {
+            for path in
+                ["?", "/pools/POOL?", "/pools/POOL/allocations?limit=1000&", "/history?cidr=10.0.0.0/18&limit=1000&"]
+            {
                 let path = path.replace("POOL", pool);
                 let path = format!("/v1/organizations/{organization}{path}at_least={revision}&wait_seconds=5");
                 let answers = self.nodes.iter().map(|node| {
                     let mut answer = None;
                     wait_until(&path, || {
-                        answer = node.url().and_then(|url| client.get(&url, &path)).filter(|(status, _)| *status == 200);
+                        answer =
+                            node.url().and_then(|url| client.get(&url, &path)).filter(|(status, _)| *status == 200);
                         answer.is_some()
                     });
                     answer.expect("it was waited for").1

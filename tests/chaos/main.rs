@@ -22,6 +22,7 @@ mod audience;
 mod client;
 mod draw;
 mod embedded_kills;
+mod full_disk;
 #[allow(dead_code, reason = "other tests need one broker")]
 #[path = "../support/kafka.rs"]
 mod kafka;
@@ -33,6 +34,7 @@ mod plan;
 #[allow(dead_code, reason = "other tests run more")]
 #[path = "../end_to_end/process.rs"]
 mod process;
+mod races;
 #[allow(dead_code, reason = "other tests ask for more")]
 #[path = "../support/server.rs"]
 mod server;

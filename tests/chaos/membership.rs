@@ -46,7 +46,7 @@ fn a_quick_restart_of_a_named_member_moves_no_partition() {
     wait_until("the restarted member writes what it wrote before", || {
         audience.listen(&BTreeSet::new());
         again = written(&scene, "first", &audience);
-        again.keys().eq(of_first.keys())
+        of_first.iter().all(|(partition, epoch)| again.get(partition).is_some_and(|now| now > epoch))
     });
     // The other one's reigns are those from before: nothing was taken from it, not even for a moment.
     assert_eq!(written(&scene, "second", &audience), of_second);
@@ -80,7 +80,11 @@ fn two_processes_of_one_member_name_are_told_apart() {
     // They do not take the name from one another for ever: another join takes 3 s.
     std::thread::sleep(Duration::from_secs(8));
     audience.listen(&BTreeSet::new());
-    assert_eq!(written(&scene, "second", &audience).len(), PARTITIONS as usize, "the second does not keep the partitions");
+    assert_eq!(
+        written(&scene, "second", &audience).len(),
+        PARTITIONS as usize,
+        "the second does not keep the partitions"
+    );
     assert_eq!(second.try_get("/readyz").map(|(status, _)| status), Some(200));
     assert_eq!(first.try_get("/readyz").map(|(status, _)| status), Some(503));
 }

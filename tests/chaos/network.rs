@@ -38,10 +38,8 @@ impl Link {
     /// Takes connections at one port and carries them to another.
     pub fn start(from: u16, to: u16) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", from)).expect("the port was kept free");
-        let shared = Arc::new(Shared {
-            state: Mutex::new(State { way: Way::Open, open: Vec::new() }),
-            changed: Condvar::new(),
-        });
+        let shared =
+            Arc::new(Shared { state: Mutex::new(State { way: Way::Open, open: Vec::new() }), changed: Condvar::new() });
         let link = Self { shared: Arc::clone(&shared) };
         spawn(move || {
             for connection in listener.incoming().flatten() {

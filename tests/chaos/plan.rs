@@ -23,7 +23,11 @@ pub enum Fault {
     KillBroker(u32),
     StopBroker(u32),
     /// Between a node and one broker, or all of them.
-    Link { node: usize, broker: Option<u32>, way: Way },
+    Link {
+        node: usize,
+        broker: Option<u32>,
+        way: Way,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]

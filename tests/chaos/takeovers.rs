@@ -51,7 +51,8 @@ impl Takeovers {
                     }
                 }
             }
-            write!(text, "\n  {what}: {}; with no other fault meanwhile: {}", spread(all), spread(alone)).expect("text");
+            write!(text, "\n  {what}: {}; with no other fault meanwhile: {}", spread(all), spread(alone))
+                .expect("text");
         }
         text
     }

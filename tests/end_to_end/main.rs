@@ -14,6 +14,7 @@ mod panics;
 mod process;
 mod python;
 mod same_answers;
+#[allow(dead_code, reason = "other tests ask for more")]
 #[path = "../support/server.rs"]
 mod server;
 mod slow_clients;

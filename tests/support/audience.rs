@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ipam_ledger::domain::id::{CommandId, OrganizationId};
 use ipam_ledger::domain::outcome::Outcome;
@@ -47,7 +47,14 @@ pub struct Audience {
 
 impl Audience {
     pub fn new(log: Arc<dyn Log>) -> Self {
-        let partitions = log.partitions().expect("a log that can be reached");
+        // Topics that were made a moment ago are not known to every broker yet.
+        let until = Instant::now() + Duration::from_secs(60);
+        let partitions = loop {
+            match log.partitions() {
+                Ok(partitions) => break partitions,
+                Err(error) => assert!(Instant::now() < until, "{error}"),
+            }
+        };
         let partitions = (0..partitions).map(|_| Admission::default()).collect();
         Self { log, partitions, outcomes: BTreeMap::new(), reigns: Vec::new() }
     }

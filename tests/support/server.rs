@@ -42,10 +42,8 @@ impl Server {
             .spawn()
             .expect("the binary starts");
         let output = BufReader::new(child.stdout.take().expect("a pipe"));
-        let url = output
-            .lines()
-            .map_while(Result::ok)
-            .find_map(|line| line.strip_prefix("listening on ").map(str::to_owned));
+        let url =
+            output.lines().map_while(Result::ok).find_map(|line| line.strip_prefix("listening on ").map(str::to_owned));
         let Some(url) = url else {
             child.wait().expect("it ends");
             return None;

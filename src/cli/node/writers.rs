@@ -40,13 +40,14 @@ impl Writers {
         let _ = self.put_out.set(reason);
     }
 
-    /// Why a writer takes no commands, when only an operator can change that.
+    /// Why a writer takes no commands, when an operator has to do something about it.
     pub fn stopped(&self) -> Option<String> {
         if let Some(reason) = self.put_out.get() {
             return Some(reason.clone());
         }
         self.lock().iter().find_map(|(partition, writer)| match writer.status() {
             Status::Stopped { reason } => Some(format!("the writer of partition {partition} has stopped: {reason}")),
+            Status::Refusing { reason } => Some(format!("the writer of partition {partition} is refused: {reason}")),
             _ => None,
         })
     }

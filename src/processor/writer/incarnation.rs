@@ -91,11 +91,13 @@ impl<'a> Incarnation<'a> {
     ) -> Result<Self, Ended> {
         let partition = parts.config.partition;
         let began = Instant::now();
+        // First: a log that takes no records is asked often, and what follows may take long.
+        let appender = parts.log.appender(partition).map_err(Ended::Append)?;
+        shared.set(Status::TakingOver);
         let restored = parts.memory.restore(partition);
         let core = Core::new(parts.config, parts.rules.clone(), parts.memory.clone(), restored);
         let tail_end = parts.log.end(partition).map_err(Ended::Log)?;
         let reader = parts.log.reader(partition, core.position()).map_err(Ended::Log)?;
-        let appender = parts.log.appender(partition).map_err(Ended::Append)?;
         Ok(Self {
             parts,
             shared,
