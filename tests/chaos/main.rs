@@ -8,7 +8,7 @@
 //! | `CHAOS_SEED` | what is drawn: moments, faults, their order | drawn from the clock, and printed |
 //! | `CHAOS_ROUNDS` | rounds of kill and restart on the embedded log | 50 |
 //! | `CHAOS_SECONDS` | how long faults go on on Kafka | 180 |
-//! | `CHAOS_DIRECTORY` | where data and logs of the servers lie; kept when a test fails | a temporary directory |
+//! | `CHAOS_DIRECTORY` | where data and logs of the servers lie, and stay | a temporary directory, which stays when a test fails |
 //!
 //! A failure prints the seed, the command that replays it, and the end of every server's log. The seed draws the same
 //! faults in the same order; how the machine schedules processes between them is not drawn, so that a replay finds
@@ -38,5 +38,6 @@ mod races;
 #[allow(dead_code, reason = "other tests ask for more")]
 #[path = "../support/server.rs"]
 mod server;
+mod stopped_broker;
 mod takeovers;
 mod witness;
