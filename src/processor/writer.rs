@@ -25,7 +25,7 @@ use super::metrics::WriterMetrics;
 use super::submit::SubmitError;
 use crate::domain::time::Timestamp;
 use crate::log::record::{Epoch, SourceOffset};
-use crate::log::{AppendError, CommandSource, Log, Outbox, ReadError};
+use crate::log::{CommandSource, Log, Outbox, ReadError};
 
 /// What a writer writes with.
 pub struct Parts {
@@ -111,12 +111,17 @@ pub struct Writer {
 
 struct Shared {
     leave: AtomicBool,
+    give_way: AtomicBool,
     status: Mutex<Status>,
 }
 
 impl Shared {
     fn asked_to_leave(&self) -> bool {
         self.leave.load(Ordering::Acquire)
+    }
+
+    fn gives_way(&self) -> bool {
+        self.give_way.load(Ordering::Acquire)
     }
 
     fn set(&self, status: Status) {
@@ -130,7 +135,11 @@ impl Writer {
     /// # Errors
     /// When the system gives no thread.
     pub fn start(parts: Parts) -> std::io::Result<Self> {
-        let shared = Arc::new(Shared { leave: AtomicBool::new(false), status: Mutex::new(Status::TakingOver) });
+        let shared = Arc::new(Shared {
+            leave: AtomicBool::new(false),
+            give_way: AtomicBool::new(false),
+            status: Mutex::new(Status::TakingOver),
+        });
         let name = format!("writer-{}", parts.config.partition);
         let seat = Seat { parts, shared: Arc::clone(&shared), backlog: VecDeque::new() };
         let thread = thread::Builder::new().name(name).spawn(move || seat.run())?;
@@ -144,6 +153,12 @@ impl Writer {
     /// Asks it to answer what it has accepted and to leave; does not wait for that.
     pub fn ask_to_leave(&self) {
         self.shared.leave.store(true, Ordering::Release);
+    }
+
+    /// Whether it gives way: it then writes on until another writer has taken the partition over, or until anything else
+    /// ends its reign, and leaves; it takes nothing over any more.
+    pub fn give_way(&self, gives_way: bool) {
+        self.shared.give_way.store(gives_way, Ordering::Release);
     }
 
     /// Asks it to leave and waits until it has.
@@ -198,6 +213,10 @@ impl Seat {
             }
             match ended.then() {
                 Then::Leave => break,
+                Then::TakeOver if self.shared.gives_way() => {
+                    tracing::info!(partition, reason = %ended, "the writer has given way");
+                    break;
+                }
                 Then::Stop => {
                     tracing::error!(partition, reason = %ended, "the partition stops until an operator decides");
                     self.refuse_until_left(&ended.to_string());
@@ -218,7 +237,7 @@ impl Seat {
                         tracing::error!(partition, deposed, "two groups write one ledger: stop one of them");
                     }
                     let reason = ended.to_string();
-                    if matches!(ended, Ended::Append(AppendError::Refused(_))) && self.parts.queue.is_some() {
+                    if matches!(ended, Ended::NoAppender(_)) && self.parts.queue.is_some() {
                         self.shared.set(Status::Refusing { reason: reason.clone() });
                         self.pause(pause, |seat| seat.refuse_waiting(&reason));
                     } else {

@@ -46,7 +46,10 @@ fn faults_of_nodes_brokers_and_links_lose_double_and_reorder_nothing() {
     let (mut draw, seed) = Draw::seeded();
     let length = Duration::from_secs(setting("CHAOS_SECONDS").unwrap_or(SECONDS));
     let scene = Scene::drawn("faults_of_nodes", seed, &format!("CHAOS_SECONDS={}", length.as_secs()));
-    let plan = plan::draw(&mut draw, length);
+    let plan = match setting::<String>("CHAOS_FAULTS").as_deref() {
+        Some("kills") => plan::kills(&mut draw, length),
+        _ => plan::draw(&mut draw, length),
+    };
     let cluster = Cluster::start_with_links(BROKERS, NODES as u32);
     let config = kafka::config_at(&cluster.bootstrap);
     create_topics(&config, PARTITIONS, None).expect("the topics");

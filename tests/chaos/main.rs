@@ -8,6 +8,7 @@
 //! | `CHAOS_SEED` | what is drawn: moments, faults, their order | drawn from the clock, and printed |
 //! | `CHAOS_ROUNDS` | rounds of kill and restart on the embedded log | 50 |
 //! | `CHAOS_SECONDS` | how long faults go on on Kafka | 180 |
+//! | `CHAOS_FAULTS` | `kills`: one node killed at a time, to measure takeovers | all faults |
 //! | `CHAOS_DIRECTORY` | where data and logs of the servers lie, and stay | a temporary directory, which stays when a test fails |
 //!
 //! A failure prints the seed, the command that replays it, and the end of every server's log. The seed draws the same

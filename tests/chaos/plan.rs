@@ -8,7 +8,9 @@ use crate::network::Way;
 pub const BROKERS: u32 = 3;
 pub const NODES: usize = 3;
 /// Before the first fault, and between one and the next.
-const GAP_MILLIS: (u64, u64) = (1_500, 6_000);
+const GAP_MILLIS: (u64, u64) = (1_500, 9_000);
+/// Long enough for everything to be as it was.
+const QUIET_GAP_MILLIS: (u64, u64) = (35_000, 40_000);
 /// Faults at a time: one node of the three is always well, so that there is something to disagree with.
 const ON_MAX: usize = 2;
 /// How often another fault is drawn when one does not fit beside those that are on.
@@ -56,6 +58,18 @@ pub fn draw(draw: &mut Draw, length: Duration) -> Vec<Step> {
     });
     let mut steps: Vec<_> = steps.collect();
     steps.sort_by_key(|step| step.at);
+    steps
+}
+
+/// Nodes killed, one after the other, when everything is well: to measure how long a takeover takes.
+pub fn kills(draw: &mut Draw, length: Duration) -> Vec<Step> {
+    let (mut steps, mut at) = (Vec::new(), Duration::from_secs(10));
+    while at < length {
+        let fault = Fault::KillNode(draw.below(NODES));
+        let down = draw.millis(15_000, 20_000);
+        steps.extend([Step { at, fault, begins: true }, Step { at: at + down, fault, begins: false }]);
+        at += draw.millis(QUIET_GAP_MILLIS.0, QUIET_GAP_MILLIS.1);
+    }
     steps
 }
 

@@ -139,7 +139,7 @@ impl Crew {
                 Ok(_) => {}
                 Err(error) => tracing::error!(%error, "cannot join the group"),
             }
-            // Writers first, then (by dropping the membership above) the group: but a failed membership owns nothing.
+            // A failed membership owns nothing.
             self.writers.keep(&[]);
             if !stop.load(Ordering::Relaxed) {
                 thread::sleep(REJOIN_PAUSE);
@@ -176,7 +176,7 @@ impl Crew {
             }
         }
         // What was accepted is answered before the partitions go to others.
-        self.writers.keep(&[]);
+        self.writers.stop();
         Then::JoinAgain
     }
 

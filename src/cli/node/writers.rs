@@ -18,14 +18,26 @@ impl Writers {
         self.lock().insert(partition, writer);
     }
 
+    /// Whether a writer runs that has not left by itself.
     pub fn has(&self, partition: Partition) -> bool {
-        self.lock().contains_key(&partition)
+        let mut running = self.lock();
+        running.retain(|_, writer| writer.status() != Status::Left);
+        running.contains_key(&partition)
     }
 
-    /// Stops all others: they answer what they accepted, side by side, and leave. Waits until they have.
+    /// All but these give way to whoever takes their partitions over. Until then they write on: between the moment
+    /// when the group takes a partition from one member and that when it gives it to another, a member may be lost,
+    /// and everybody waits until its session has ended.
     pub fn keep(&self, partitions: &[Partition]) {
-        let leaving: Vec<_> = self.lock().extract_if(.., |partition, _| !partitions.contains(partition)).collect();
-        for (_, writer) in &leaving {
+        for (partition, writer) in &*self.lock() {
+            writer.give_way(!partitions.contains(partition));
+        }
+    }
+
+    /// Stops all: they answer what they accepted, side by side, and leave. Waits until they have.
+    pub fn stop(&self) {
+        let leaving = std::mem::take(&mut *self.lock());
+        for writer in leaving.values() {
             writer.ask_to_leave();
         }
         for (partition, writer) in leaving {
@@ -36,7 +48,7 @@ impl Writers {
 
     /// All writers have left for good; a restart of the process may change that.
     pub fn put_out(&self, reason: String) {
-        self.keep(&[]);
+        self.stop();
         let _ = self.put_out.set(reason);
     }
 
