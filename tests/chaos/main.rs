@@ -23,6 +23,7 @@ mod audience;
 mod client;
 mod draw;
 mod embedded_kills;
+mod failing_fsync;
 mod full_disk;
 #[allow(dead_code, reason = "other tests need one broker")]
 #[path = "../support/kafka.rs"]

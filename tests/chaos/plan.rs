@@ -10,7 +10,7 @@ pub const NODES: usize = 3;
 /// Before the first fault, and between one and the next.
 const GAP_MILLIS: (u64, u64) = (1_500, 9_000);
 /// Long enough for everything to be as it was.
-const QUIET_GAP_MILLIS: (u64, u64) = (35_000, 40_000);
+const QUIET_GAP_MILLIS: (u64, u64) = (22_000, 26_000);
 /// Faults at a time: one node of the three is always well, so that there is something to disagree with.
 const ON_MAX: usize = 2;
 /// How often another fault is drawn when one does not fit beside those that are on.
@@ -66,7 +66,7 @@ pub fn kills(draw: &mut Draw, length: Duration) -> Vec<Step> {
     let (mut steps, mut at) = (Vec::new(), Duration::from_secs(10));
     while at < length {
         let fault = Fault::KillNode(draw.below(NODES));
-        let down = draw.millis(15_000, 20_000);
+        let down = draw.millis(13_000, 15_000);
         steps.extend([Step { at, fault, begins: true }, Step { at: at + down, fault, begins: false }]);
         at += draw.millis(QUIET_GAP_MILLIS.0, QUIET_GAP_MILLIS.1);
     }

@@ -86,7 +86,9 @@ impl Audience {
                 if records.is_empty() {
                     return Err(ReadError::Unreachable("nothing came".to_owned()));
                 }
-                records.iter().for_each(|record| self.hear(partition, record));
+                for record in &records {
+                    self.hear(partition, record);
+                }
             }
         }
         Ok(())

@@ -33,10 +33,16 @@ impl Server {
 
     /// As [`Server::spawn`], with its log somewhere; `None` when it ended before it listened.
     pub fn try_spawn(data: &Path, flags: &[&str], log: Stdio) -> Option<Self> {
+        Self::try_spawn_in(data, flags, log, &[])
+    }
+
+    /// As [`Server::try_spawn`], with further variables in its environment.
+    pub fn try_spawn_in(data: &Path, flags: &[&str], log: Stdio, variables: &[(&str, &Path)]) -> Option<Self> {
         let mut child = Command::new(env!("CARGO_BIN_EXE_ipam"))
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(data)
             .args(flags)
+            .envs(variables.iter().copied())
             .stdout(Stdio::piped())
             .stderr(log)
             .spawn()
