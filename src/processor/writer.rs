@@ -213,7 +213,7 @@ impl Seat {
             }
             match ended.then() {
                 Then::Leave => break,
-                Then::TakeOver if self.shared.gives_way() => {
+                Then::TakeOver | Then::Stop if self.shared.gives_way() => {
                     tracing::info!(partition, reason = %ended, "the writer has given way");
                     break;
                 }
@@ -246,7 +246,7 @@ impl Seat {
                     }
                 }
             }
-            if self.shared.asked_to_leave() {
+            if self.shared.asked_to_leave() || self.shared.gives_way() {
                 break;
             }
         }
@@ -274,7 +274,7 @@ impl Seat {
 
     fn refuse_until_left(&mut self, reason: &str) {
         self.shared.set(Status::Stopped { reason: reason.to_owned() });
-        while !self.shared.asked_to_leave() {
+        while !self.shared.asked_to_leave() && !self.shared.gives_way() {
             self.refuse_waiting(reason);
             match &self.parts.queue {
                 Some(queue) => {

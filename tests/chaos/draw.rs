@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::{Duration, UNIX_EPOCH};
 
-/// SplitMix64: small, seeded, the same everywhere.
+/// `SplitMix64`: small, seeded, the same everywhere.
 #[derive(Clone, Debug)]
 pub struct Draw(u64);
 
 impl Draw {
     /// From `CHAOS_SEED`, or from the clock; gives the seed.
     pub fn seeded() -> (Self, u64) {
-        let by_clock = || UNIX_EPOCH.elapsed().expect("a clock after 1970").as_nanos() as u64 % 1_000_000_007;
+        let by_clock = || u64::from(UNIX_EPOCH.elapsed().expect("a clock after 1970").subsec_nanos());
         let seed = setting("CHAOS_SEED").unwrap_or_else(by_clock);
         (Self(seed), seed)
     }
@@ -34,7 +34,7 @@ impl Draw {
     }
 
     pub fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
+        usize::try_from(self.next() % bound as u64).expect("below a usize")
     }
 
     pub fn one_in(&mut self, chances: usize) -> bool {
@@ -68,17 +68,17 @@ const TAIL_LINES: usize = 25;
 impl Scene {
     /// Of a test that draws. `settings`: the variables, beside the seed, that make the same run.
     pub fn drawn(test: &str, seed: u64, settings: &str) -> Self {
-        let scene = Self::of(test, format!("CHAOS_SEED={seed} {settings} "));
+        let scene = Self::of(test, &format!("CHAOS_SEED={seed} {settings} "));
         println!("seed {seed}; to replay: {}", scene.replay);
         scene
     }
 
     /// Of a test that does the same in every run.
     pub fn plain(test: &str) -> Self {
-        Self::of(test, String::new())
+        Self::of(test, "")
     }
 
-    fn of(test: &str, settings: String) -> Self {
+    fn of(test: &str, settings: &str) -> Self {
         let root = std::env::var_os("CHAOS_DIRECTORY").map_or_else(std::env::temp_dir, PathBuf::from);
         let path = root.join(format!("ipam-chaos-{test}-{}", std::process::id()));
         std::fs::create_dir_all(&path).expect("a directory");

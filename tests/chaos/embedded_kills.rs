@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::audience::Audience;
 use crate::client::{Client, outcome};
 use crate::draw::{Draw, Scene, setting};
+use crate::patience::PATIENCE;
 use crate::process::ipam;
 use crate::server::{Server, command};
 use crate::witness::Witness;
@@ -25,7 +26,6 @@ pub const ACCOUNT: &str = "000000000042";
 const CLIENTS: usize = 8;
 /// From the start of the load to the kill.
 const LOAD_MILLIS: (u64, u64) = (1, 900);
-const PATIENCE: Duration = Duration::from_secs(120);
 
 #[test]
 fn kills_at_any_moment_lose_and_double_nothing() {

@@ -5,7 +5,7 @@ use std::fs::OpenOptions;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use ipam_ledger::log::embedded::EmbeddedLog;
 use serde_json::{Value, json};
@@ -14,11 +14,10 @@ use crate::audience::Audience;
 use crate::client::outcome;
 use crate::draw::Scene;
 use crate::embedded_kills::{ACCOUNT, prepare};
+use crate::patience::PATIENCE;
 use crate::process::ipam;
 use crate::server::{Server, command};
 use crate::witness::Witness;
-
-const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
 fn a_failed_fsync_ends_the_writing_until_a_restart() {

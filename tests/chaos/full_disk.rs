@@ -19,6 +19,7 @@ use crate::audience::Audience;
 use crate::client::{Client, outcome};
 use crate::draw::Scene;
 use crate::embedded_kills::{ACCOUNT, prepare};
+use crate::patience::{PATIENCE, wait_until};
 use crate::process::{ipam, serve};
 use crate::server::{Server, command};
 use crate::witness::Witness;
@@ -26,7 +27,6 @@ use crate::witness::Witness;
 const CLIENTS: usize = 6;
 /// How often the disk is filled and given room again.
 const FILLED: usize = 3;
-const PATIENCE: Duration = Duration::from_secs(120);
 
 #[test]
 fn a_full_disk_refuses_in_words_answers_and_recovers() {
@@ -158,13 +158,5 @@ impl Drop for SmallDisk {
         if !unmounted.is_ok_and(|status| status.success()) {
             eprintln!("the small disk stays mounted at {}", self.path.display());
         }
-    }
-}
-
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let until = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < until, "not within {PATIENCE:?}: {what}");
-        thread::sleep(Duration::from_millis(50));
     }
 }

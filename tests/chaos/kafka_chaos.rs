@@ -24,6 +24,7 @@ use crate::draw::{Draw, Scene, setting};
 use crate::kafka::{self, Cluster};
 use crate::network::{Link, Way};
 use crate::node::Node;
+use crate::patience::{PATIENCE, wait_until};
 use crate::plan::{self, BROKERS, Fault, NODES};
 use crate::process::ipam;
 use crate::server::command;
@@ -38,8 +39,6 @@ const PREPARING_COMMANDS: u64 = 3;
 const CLIENTS: usize = 4;
 /// Commands a second that go to Kafka directly.
 const DIRECT_PER_SECOND: u64 = 40;
-/// For what takes seconds on a quiet machine, once all faults are over.
-const PATIENCE: Duration = Duration::from_secs(300);
 
 #[test]
 fn faults_of_nodes_brokers_and_links_lose_double_and_reorder_nothing() {
@@ -50,7 +49,7 @@ fn faults_of_nodes_brokers_and_links_lose_double_and_reorder_nothing() {
         Some("kills") => plan::kills(&mut draw, length),
         _ => plan::draw(&mut draw, length),
     };
-    let cluster = Cluster::start_with_links(BROKERS, NODES as u32);
+    let cluster = Cluster::start_with_links(number(BROKERS), number(NODES));
     let config = kafka::config_at(&cluster.bootstrap);
     create_topics(&config, PARTITIONS, None).expect("the topics");
     let stage = Stage::new(&scene, &cluster, &config);
@@ -90,6 +89,10 @@ fn faults_of_nodes_brokers_and_links_lose_double_and_reorder_nothing() {
     witness.assert_nothing_found();
 }
 
+fn number(few: usize) -> u32 {
+    u32::try_from(few).expect("few")
+}
+
 fn name(node: usize) -> String {
     format!("node-{node}")
 }
@@ -109,7 +112,7 @@ impl Stage {
     fn new(scene: &Scene, cluster: &Cluster, config: &KafkaConfig) -> Self {
         let (mut nodes, mut links) = (Vec::new(), Vec::new());
         for node in 0..NODES {
-            let ports: Vec<_> = (1..=BROKERS).map(|broker| cluster.link(broker, node as u32 + 1)).collect();
+            let ports: Vec<_> = (1..=number(BROKERS)).map(|broker| cluster.link(broker, number(node + 1))).collect();
             links.push(ports.iter().map(|(advertised, real)| Link::start(*advertised, *real)).collect());
             let bootstrap: Vec<_> = ports.iter().map(|(advertised, _)| format!("127.0.0.1:{advertised}")).collect();
             let flags = ["--kafka", &bootstrap.join(","), "--topic-prefix", &config.prefix, "--log-format", "json"];
@@ -353,12 +356,4 @@ fn block(pool: &str, netmask_length: u8) -> Value {
 fn audit(home: &Path, config: &KafkaConfig) {
     let audit = ipam(home, &["audit", "verify", "--kafka", &config.bootstrap, "--topic-prefix", &config.prefix]);
     assert_eq!(audit.code, 0, "{audit:#?}");
-}
-
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let until = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < until, "not within {PATIENCE:?}: {what}");
-        thread::sleep(Duration::from_millis(50));
-    }
 }

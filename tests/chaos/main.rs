@@ -32,6 +32,8 @@ mod kafka_chaos;
 mod membership;
 mod network;
 mod node;
+#[path = "../support/patience.rs"]
+mod patience;
 mod plan;
 #[allow(dead_code, reason = "other tests run more")]
 #[path = "../end_to_end/process.rs"]

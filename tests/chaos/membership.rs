@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::OpenOptions;
 use std::process::Stdio;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ipam_ledger::log::kafka::{KafkaConfig, KafkaLog};
 use serde_json::json;
@@ -12,11 +12,11 @@ use serde_json::json;
 use crate::audience::Audience;
 use crate::draw::Scene;
 use crate::kafka;
+use crate::patience::wait_until;
 use crate::server::Server;
 use crate::takeovers;
 
 const PARTITIONS: u32 = 4;
-const PATIENCE: Duration = Duration::from_secs(120);
 
 fn start(scene: &Scene, config: &KafkaConfig, name: &str, member: &str) -> Server {
     let log = OpenOptions::new().create(true).append(true).open(scene.log(name)).expect("a log file");
@@ -96,12 +96,4 @@ fn written(scene: &Scene, name: &str, audience: &Audience) -> BTreeMap<u32, u64>
     let mut open: BTreeMap<u32, u64> = reigns.collect();
     open.retain(|partition, epoch| opened.contains(&(*partition, *epoch)));
     open
-}
-
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let until = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < until, "not within {PATIENCE:?}: {what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
 }

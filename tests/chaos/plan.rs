@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::draw::Draw;
 use crate::network::Way;
 
-pub const BROKERS: u32 = 3;
+pub const BROKERS: usize = 3;
 pub const NODES: usize = 3;
 /// Before the first fault, and between one and the next.
 const GAP_MILLIS: (u64, u64) = (1_500, 9_000);
@@ -74,7 +74,7 @@ pub fn kills(draw: &mut Draw, length: Duration) -> Vec<Step> {
 }
 
 fn fault(draw: &mut Draw) -> (Fault, Duration) {
-    let (node, broker) = (draw.below(NODES), 1 + draw.below(BROKERS as usize) as u32);
+    let (node, broker) = (draw.below(NODES), *draw.pick(&[1, 2, 3]));
     match draw.below(10) {
         // At once, within the session of its membership, and long after it.
         0..=3 => {

@@ -13,14 +13,14 @@ use ipam_ledger::log::kafka::KafkaLog;
 use ipnet::Ipv4Net;
 use serde_json::{Value, json};
 
-use crate::audience::Audience;
+use crate::audience::{Audience, Recorded};
 use crate::client::{Client, outcome};
 use crate::kafka;
+use crate::patience::PATIENCE;
 use crate::server::{Server, command};
 
 const CLIENTS: usize = 128;
 const ACCOUNT: &str = "000000000042";
-const PATIENCE: Duration = Duration::from_secs(180);
 /// A client that waits no longer than this for an answer asks again: many do while 128 ask at once.
 const IMPATIENCE: Duration = Duration::from_millis(15);
 
@@ -45,9 +45,9 @@ fn races_on_kafka() {
 
 fn all(server: &Server) {
     let scope =
-        accepted(&settle(server, "CreateIpam", json!({"home_region": "eu-central-1"})))["private_default_scope"]
+        accepted(&settle(server, "CreateIpam", &json!({"home_region": "eu-central-1"})))["private_default_scope"]
             .clone();
-    settle(server, "SetQuota", json!({"quota": "cidrs-per-pool", "value": 2 * CLIENTS}));
+    settle(server, "SetQuota", &json!({"quota": "cidrs-per-pool", "value": 2 * CLIENTS}));
     everybody_asks_for_the_next_block(server, &pool(server, &scope, "10.0.0.0/20"));
     allocations_meet_releases(server, &pool(server, &scope, "10.1.0.0/21"));
     two_pools_share_one_parent(server, &scope, &pool(server, &scope, "10.2.0.0/16"));
@@ -73,12 +73,13 @@ fn allocations_meet_releases(server: &Server, pool: &Value) {
             let held = accepted(&allocate(server, pool));
             if let Some(stale) = before.take() {
                 assert_refused(
-                    &settle(server, "ReleaseAllocation", json!({"allocation": stale})),
+                    &settle(server, "ReleaseAllocation", &json!({"allocation": stale})),
                     "AllocationNotFound",
                 );
             }
-            let release = || settle(server, "ReleaseAllocation", json!({"allocation": held["allocation"]}));
-            let released = thread::scope(|scope| [scope.spawn(release), scope.spawn(release)].map(|one| one.join()));
+            let release = || settle(server, "ReleaseAllocation", &json!({"allocation": held["allocation"]}));
+            let released =
+                thread::scope(|scope| [scope.spawn(release), scope.spawn(release)].map(thread::ScopedJoinHandle::join));
             let released = released.map(|outcome| outcome.expect("an outcome"));
             let counted = released.iter().filter(|outcome| outcome["decision"]["accepted"].is_array()).count();
             assert_eq!(counted, 1, "one release, two effects: {released:?}");
@@ -95,19 +96,19 @@ fn two_pools_share_one_parent(server: &Server, scope: &Value, parent: &Value) {
         accepted(&settle(
             server,
             "CreatePool",
-            json!({"scope": scope, "address_family": "ipv4", "source_pool": parent}),
+            &json!({"scope": scope, "address_family": "ipv4", "source_pool": parent}),
         ))["pool"]
             .clone()
     };
     let children = [child(), child()];
     let blocks = together(|client| {
         let provision = |_| {
-            accepted(&settle(server, "ProvisionPoolCidr", json!({"pool": children[client % 2], "netmask_length": 24})))
+            accepted(&settle(server, "ProvisionPoolCidr", &json!({"pool": children[client % 2], "netmask_length": 24})))
         };
         (0..2).map(provision).map(|event| event["cidr"].clone()).collect::<Vec<_>>()
     });
     assert_hands_out_exactly("10.2.0.0/16", blocks.into_iter().flatten());
-    let one_more = settle(server, "ProvisionPoolCidr", json!({"pool": children[0], "netmask_length": 24}));
+    let one_more = settle(server, "ProvisionPoolCidr", &json!({"pool": children[0], "netmask_length": 24}));
     assert!(one_more["decision"]["rejected"].is_object(), "{one_more}");
 }
 
@@ -143,17 +144,17 @@ fn together<T: Send>(client: impl Fn(usize) -> T + Sync) -> Vec<T> {
 
 fn pool(server: &Server, scope: &Value, cidr: &str) -> Value {
     let pool =
-        accepted(&settle(server, "CreatePool", json!({"scope": scope, "address_family": "ipv4"})))["pool"].clone();
-    accepted(&settle(server, "ProvisionPoolCidr", json!({"pool": pool, "cidr": cidr})));
+        accepted(&settle(server, "CreatePool", &json!({"scope": scope, "address_family": "ipv4"})))["pool"].clone();
+    accepted(&settle(server, "ProvisionPoolCidr", &json!({"pool": pool, "cidr": cidr})));
     pool
 }
 
 fn allocate(server: &Server, pool: &Value) -> Value {
-    settle(server, "AllocateCidr", json!({"pool": pool, "netmask_length": 28}))
+    settle(server, "AllocateCidr", &json!({"pool": pool, "netmask_length": 28}))
 }
 
-fn settle(server: &Server, kind: &str, payload: Value) -> Value {
-    told(server, &command(ACCOUNT, kind, &payload))
+fn settle(server: &Server, kind: &str, payload: &Value) -> Value {
+    told(server, &command(ACCOUNT, kind, payload))
 }
 
 /// The outcome of a command, asked for until it is told.
@@ -207,11 +208,11 @@ fn assert_hands_out_exactly(whole: &str, blocks: impl Iterator<Item = Value>) {
 fn held_blocks_never_overlap(log: Arc<dyn Log>) {
     let mut audience = Audience::new(log);
     audience.listen(&BTreeSet::new());
-    let mut outcomes: Vec<_> = audience.outcomes.values().map(|recorded| recorded.json()).collect();
+    let mut outcomes: Vec<_> = audience.outcomes.values().map(Recorded::json).collect();
     outcomes.sort_by_key(|outcome| outcome["revision"].as_u64());
     let mut held: BTreeMap<String, (String, Ipv4Net)> = BTreeMap::new();
     let mut allocated = 0;
-    for event in outcomes.iter().flat_map(|outcome| outcome["decision"]["accepted"].as_array()).flatten() {
+    for event in outcomes.iter().filter_map(|outcome| outcome["decision"]["accepted"].as_array()).flatten() {
         let data = &event["data"];
         match text(&event["type"]) {
             "CidrAllocated" => {

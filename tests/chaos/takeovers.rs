@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use ipam_ledger::domain::time::Timestamp;
 use serde_json::Value;
@@ -38,13 +39,12 @@ impl Takeovers {
     pub fn report(&self, audience: &Audience, logs: &[PathBuf]) -> String {
         let owners = owners(logs);
         let mut text = "time from a node's fault to the next reign over each of its partitions".to_owned();
-        let kinds: [(&str, fn(&Span) -> Option<usize>); 2] = [("kill -9", killed), ("SIGSTOP", stopped)];
-        for (what, node) in kinds {
+        for (what, node) in [("kill -9", killed as NodeOf), ("SIGSTOP", stopped)] {
             let (mut alone, mut all) = (Vec::new(), Vec::new());
             for span in &self.0 {
                 let Some(node) = node(span) else { continue };
                 for next in after(audience, &owners, *span, node) {
-                    let seconds = (next.micros() - span.from.micros()) as f64 / 1e6;
+                    let seconds = Duration::from_micros(next.micros().abs_diff(span.from.micros())).as_secs_f64();
                     all.push(seconds);
                     if self.is_alone(*span, next) {
                         alone.push(seconds);
@@ -64,6 +64,9 @@ impl Takeovers {
         others.filter(|other| other.from < next).all(|other| other.until.is_some_and(|until| until.micros() < from))
     }
 }
+
+/// The node that a fault of one kind befell.
+type NodeOf = fn(&Span) -> Option<usize>;
 
 fn killed(span: &Span) -> Option<usize> {
     if let Fault::KillNode(node) = span.fault { Some(node) } else { None }
@@ -86,7 +89,7 @@ fn after(audience: &Audience, owners: &BTreeMap<(u32, u64), usize>, span: Span, 
     let partitions = audience.reigns.iter().map(|reign| reign.partition).max().map_or(0, |last| last.0 + 1);
     for partition in 0..partitions {
         let reigns = || audience.reigns.iter().filter(move |reign| reign.partition.0 == partition);
-        let Some(open) = reigns().filter(|reign| reign.opened_at < span.from).next_back() else { continue };
+        let Some(open) = reigns().rfind(|reign| reign.opened_at < span.from) else { continue };
         // A stopped node that goes on still writes: a later reign has other reasons.
         let until = span.until.filter(|_| stopped(&span).is_some());
         if owners.get(&(partition, open.epoch)) == Some(&node)

@@ -11,6 +11,8 @@ mod embedded;
 #[path = "../support/kafka.rs"]
 mod kafka;
 mod panics;
+#[path = "../support/patience.rs"]
+mod patience;
 mod process;
 mod python;
 mod same_answers;

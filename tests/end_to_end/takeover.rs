@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use ipam_ledger::log::kafka::{KafkaConfig, KafkaLog, create_topics};
 use rdkafka::ClientConfig;
@@ -14,6 +13,7 @@ use uuid::Uuid;
 
 use crate::audience::{Audience, Key};
 use crate::kafka::{self, Cluster};
+use crate::patience::{PATIENCE, wait_until};
 use crate::process::ipam;
 use crate::server::{Server, command};
 
@@ -22,8 +22,6 @@ const COMMANDS: usize = 10_000;
 const REPEATED_EVERY: usize = 25;
 const ORGANIZATIONS: usize = 8;
 const PARTITIONS: u32 = 4;
-/// A limit for what takes seconds on a quiet machine.
-const PATIENCE: Duration = Duration::from_secs(240);
 
 #[test]
 fn a_killed_process_loses_nothing_and_doubles_nothing() {
@@ -187,12 +185,4 @@ fn takeovers(server: &Server) -> u64 {
     let Some((200, Value::String(metrics))) = server.try_get("/metrics") else { return 0 };
     let lines = metrics.lines().filter(|line| line.starts_with("ipam_takeovers"));
     lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
-}
-
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let until = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < until, "not within {PATIENCE:?}: {what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
 }
