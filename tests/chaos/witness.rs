@@ -41,7 +41,7 @@ impl Witness {
             return;
         }
         let revision = outcome["revision"].as_u64().unwrap_or_default();
-        if revision <= floor {
+        if floor > 0 && revision <= floor {
             self.finding(format!("reordered: revision {floor} was told before this was sent: {outcome}"));
         }
         let mut told = self.told();
