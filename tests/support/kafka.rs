@@ -47,6 +47,9 @@ pub fn config_with_topics(partitions: u32) -> KafkaConfig {
     config
 }
 
+/// Lines of each broker's log that a failing test prints.
+const TAIL_LINES: usize = 15;
+
 /// Brokers of a test's own, to be killed and started again.
 pub struct Cluster {
     pub bootstrap: String,
@@ -89,6 +92,16 @@ impl Cluster {
         script(&["signal", self.path(), &broker.to_string(), signal]);
     }
 
+    /// What the brokers said last.
+    fn tell(&self) {
+        for broker in 1..=3 {
+            let text = std::fs::read_to_string(self.directory.join(format!("{broker}/broker.out"))).unwrap_or_default();
+            let lines: Vec<_> = text.lines().collect();
+            println!("--- broker {broker} says last:");
+            lines.iter().rev().take(TAIL_LINES).rev().for_each(|line| println!("{line}"));
+        }
+    }
+
     fn path(&self) -> &str {
         self.directory.to_str().expect("a plain path")
     }
@@ -96,6 +109,9 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.tell();
+        }
         script(&["stop", self.path()]);
         let _ = std::fs::remove_dir_all(&self.directory);
     }
