@@ -2,6 +2,7 @@
 
 #![allow(clippy::indexing_slicing, reason = "a test that indexes wrongly fails, as it should")]
 
+#[allow(dead_code, reason = "other tests stop brokers and cut links")]
 #[path = "support/kafka.rs"]
 mod kafka_broker;
 
@@ -241,7 +242,7 @@ fn settle(members: &[&Membership]) -> Vec<Vec<Partition>> {
             while let Ok(change) = member.changes().try_recv() {
                 match change {
                     MembershipChange::Owned(partitions) => *owned = partitions,
-                    MembershipChange::Failed(reason) => panic!("{reason}"),
+                    MembershipChange::Failed(reason) | MembershipChange::Replaced(reason) => panic!("{reason}"),
                 }
             }
         }

@@ -109,10 +109,10 @@ impl Collector for Views {
             MetricType::Gauge,
         )?;
         for (partition, progress) in &partitions {
-            if let Ok(end) = self.log.end(*partition) {
-                let labels = [("partition", partition.to_string())];
-                metric.encode_family(&labels)?.encode_gauge(&signed(end.0.saturating_sub(progress.next.0)))?;
-            }
+            // One that does not answer is waited for once, not once a partition.
+            let Ok(end) = self.log.end(*partition) else { break };
+            let labels = [("partition", partition.to_string())];
+            metric.encode_family(&labels)?.encode_gauge(&signed(end.0.saturating_sub(progress.next.0)))?;
         }
         let help = "Records without effect that the views have passed over, ever";
         let mut metric = encoder.encode_descriptor("ipam_views_void_records", help, None, MetricType::Counter)?;

@@ -61,9 +61,14 @@ pub fn partitions(api: Api, _: Asked, _: Body) -> Answering {
     })
 }
 
-/// `GET /metrics`
+/// `GET /metrics`. Some numbers are asked of the log, which may take as long as no broker answers: on a thread that may
+/// wait, so that nobody else does.
 pub fn metrics(api: Api, _: Asked, _: Body) -> Answering {
-    Box::pin(async move { Ok(typed(metrics::OPEN_METRICS, api.metrics().text())) })
+    Box::pin(async move {
+        let text = tokio::task::spawn_blocking(move || api.metrics().text()).await;
+        let text = text.map_err(|error| Problem::internal(format!("the metrics: {error}")))?;
+        Ok(typed(metrics::OPEN_METRICS, text))
+    })
 }
 
 /// `GET /openapi.json`

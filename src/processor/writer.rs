@@ -91,6 +91,10 @@ pub enum Status {
     Pausing {
         reason: String,
     },
+    /// The log takes no records, and says why; it is asked again and again. Commands are refused meanwhile.
+    Refusing {
+        reason: String,
+    },
     /// An operator has to decide; commands are refused.
     Stopped {
         reason: String,
@@ -107,12 +111,17 @@ pub struct Writer {
 
 struct Shared {
     leave: AtomicBool,
+    give_way: AtomicBool,
     status: Mutex<Status>,
 }
 
 impl Shared {
     fn asked_to_leave(&self) -> bool {
         self.leave.load(Ordering::Acquire)
+    }
+
+    fn gives_way(&self) -> bool {
+        self.give_way.load(Ordering::Acquire)
     }
 
     fn set(&self, status: Status) {
@@ -126,7 +135,11 @@ impl Writer {
     /// # Errors
     /// When the system gives no thread.
     pub fn start(parts: Parts) -> std::io::Result<Self> {
-        let shared = Arc::new(Shared { leave: AtomicBool::new(false), status: Mutex::new(Status::TakingOver) });
+        let shared = Arc::new(Shared {
+            leave: AtomicBool::new(false),
+            give_way: AtomicBool::new(false),
+            status: Mutex::new(Status::TakingOver),
+        });
         let name = format!("writer-{}", parts.config.partition);
         let seat = Seat { parts, shared: Arc::clone(&shared), backlog: VecDeque::new() };
         let thread = thread::Builder::new().name(name).spawn(move || seat.run())?;
@@ -140,6 +153,12 @@ impl Writer {
     /// Asks it to answer what it has accepted and to leave; does not wait for that.
     pub fn ask_to_leave(&self) {
         self.shared.leave.store(true, Ordering::Release);
+    }
+
+    /// Whether it gives way: it then writes on until another writer has taken the partition over, or until anything else
+    /// ends its reign, and leaves; it takes nothing over any more.
+    pub fn give_way(&self, gives_way: bool) {
+        self.shared.give_way.store(gives_way, Ordering::Release);
     }
 
     /// Asks it to leave and waits until it has.
@@ -186,7 +205,6 @@ impl Seat {
     fn run(mut self) {
         let (mut failures, mut deposed) = (0_u32, 0_u32);
         loop {
-            self.shared.set(Status::TakingOver);
             let began = Instant::now();
             let ended = self.incarnation();
             let partition = self.parts.config.partition.0;
@@ -195,6 +213,10 @@ impl Seat {
             }
             match ended.then() {
                 Then::Leave => break,
+                Then::TakeOver | Then::Stop if self.shared.gives_way() => {
+                    tracing::info!(partition, reason = %ended, "the writer has given way");
+                    break;
+                }
                 Then::Stop => {
                     tracing::error!(partition, reason = %ended, "the partition stops until an operator decides");
                     self.refuse_until_left(&ended.to_string());
@@ -214,11 +236,17 @@ impl Seat {
                     if deposed >= DEPOSED_REPORTED {
                         tracing::error!(partition, deposed, "two groups write one ledger: stop one of them");
                     }
-                    self.shared.set(Status::Pausing { reason: ended.to_string() });
-                    self.pause(pause);
+                    let reason = ended.to_string();
+                    if matches!(ended, Ended::NoAppender(_)) && self.parts.queue.is_some() {
+                        self.shared.set(Status::Refusing { reason: reason.clone() });
+                        self.pause(pause, |seat| seat.refuse_waiting(&reason));
+                    } else {
+                        self.shared.set(Status::Pausing { reason });
+                        self.pause(pause, |_| ());
+                    }
                 }
             }
-            if self.shared.asked_to_leave() {
+            if self.shared.asked_to_leave() || self.shared.gives_way() {
                 break;
             }
         }
@@ -236,16 +264,17 @@ impl Seat {
         catch_unwind(run).unwrap_or(Ended::Panicked)
     }
 
-    fn pause(&self, pause: Duration) {
+    fn pause(&mut self, pause: Duration, meanwhile: impl Fn(&mut Self)) {
         let until = Instant::now() + pause;
         while Instant::now() < until && !self.shared.asked_to_leave() {
+            meanwhile(self);
             thread::sleep(LOOK_EVERY.min(pause));
         }
     }
 
     fn refuse_until_left(&mut self, reason: &str) {
         self.shared.set(Status::Stopped { reason: reason.to_owned() });
-        while !self.shared.asked_to_leave() {
+        while !self.shared.asked_to_leave() && !self.shared.gives_way() {
             self.refuse_waiting(reason);
             match &self.parts.queue {
                 Some(queue) => {

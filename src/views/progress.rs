@@ -78,7 +78,11 @@ impl Progress {
     }
 
     pub(super) fn fail(&self, reason: String) {
-        lock(&self.failure).get_or_insert(reason);
+        *lock(&self.failure) = Some(reason);
+    }
+
+    pub(super) fn recover(&self) {
+        *lock(&self.failure) = None;
     }
 }
 

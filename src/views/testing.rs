@@ -178,16 +178,16 @@ fn append(log: &SimulatedLog, partition: Partition, kind: Kind, seq: u64, value:
     log.appender(partition).expect("the log is there").append(vec![record]).expect("it takes records");
 }
 
-/// Calls `look` until it is true, for at most ten seconds.
+/// Calls `look` until it is true, for at most a minute.
 #[track_caller]
 pub fn eventually(what: &str, mut look: impl FnMut() -> bool) {
-    for _ in 0..1_000 {
+    for _ in 0..6_000 {
         if look() {
             return;
         }
         std::thread::sleep(Duration::from_millis(10));
     }
-    panic!("not within ten seconds: {what}");
+    panic!("not within a minute: {what}");
 }
 
 pub fn shared(log: &SimulatedLog) -> Arc<dyn Log> {

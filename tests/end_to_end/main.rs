@@ -2,6 +2,9 @@
 
 #![allow(clippy::indexing_slicing, reason = "what is not there fails the test")]
 
+#[allow(dead_code, reason = "other tests ask for more")]
+#[path = "../support/audience.rs"]
+mod audience;
 mod audit;
 mod cli;
 mod embedded;
@@ -9,9 +12,12 @@ mod embedded;
 #[path = "../support/kafka.rs"]
 mod kafka;
 mod panics;
+#[path = "../support/patience.rs"]
+mod patience;
 mod process;
 mod python;
 mod same_answers;
+#[allow(dead_code, reason = "other tests ask for more")]
 #[path = "../support/server.rs"]
 mod server;
 mod slow_clients;

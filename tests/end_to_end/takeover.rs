@@ -1,23 +1,19 @@
 //! Two processes share the partitions of a ledger on Kafka. One is killed in the middle of the work, others come
 //! and go: every command has exactly one outcome, and all nodes tell the same.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
-use ipam_ledger::domain::id::{CommandId, OrganizationId};
-use ipam_ledger::domain::outcome::Outcome;
-use ipam_ledger::log::Log as _;
-use ipam_ledger::log::admission::{Admission, Verdict};
-use ipam_ledger::log::kafka::{KafkaConfig, KafkaLog};
-use ipam_ledger::log::partition::partition_of;
-use ipam_ledger::log::record::Partition;
+use ipam_ledger::log::kafka::{KafkaConfig, KafkaLog, create_topics};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::kafka;
+use crate::audience::{Audience, Key};
+use crate::kafka::{self, Cluster};
+use crate::patience::{PATIENCE, wait_until};
 use crate::process::ipam;
 use crate::server::{Server, command};
 
@@ -26,13 +22,24 @@ const COMMANDS: usize = 10_000;
 const REPEATED_EVERY: usize = 25;
 const ORGANIZATIONS: usize = 8;
 const PARTITIONS: u32 = 4;
-/// A limit for what takes seconds on a quiet machine.
-const PATIENCE: Duration = Duration::from_secs(240);
 
 #[test]
 fn a_killed_process_loses_nothing_and_doubles_nothing() {
+    scenario(&kafka::config_with_topics(PARTITIONS), || {}, || {});
+}
+
+/// Two of three brokers must have a record before it is acknowledged: one may go.
+#[test]
+fn a_killed_process_and_a_killed_broker_of_three_lose_nothing_and_double_nothing() {
+    let cluster = Cluster::start(3);
+    let config = kafka::config_at(&cluster.bootstrap);
+    create_topics(&config, PARTITIONS, None).expect("the topics");
+    scenario(&config, || cluster.kill(2), || cluster.restart(2));
+}
+
+/// `in_the_middle` comes with the kill of a process; `later`, when all commands have their outcomes.
+fn scenario(config: &KafkaConfig, in_the_middle: impl FnOnce(), later: impl FnOnce()) {
     let data = tempfile::tempdir().expect("a directory");
-    let config = kafka::config_with_topics(PARTITIONS);
     let start = |name: &str| {
         let server =
             Server::start(&data.path().join(name), &["--kafka", &config.bootstrap, "--topic-prefix", &config.prefix]);
@@ -42,8 +49,8 @@ fn a_killed_process_loses_nothing_and_doubles_nothing() {
     let first = start("first");
     let pools: Vec<_> = (0..ORGANIZATIONS).map(|index| prepare(&first, index)).collect();
     let second = start("second");
-    let mut audience = Audience::new(&config);
-    let mut crowd = Crowd::new(&config);
+    let mut audience = Audience::new(Arc::new(KafkaLog::new(config.clone()).expect("a client")));
+    let mut crowd = Crowd::new(config);
 
     crowd.send(&pools, 0..COMMANDS / 4);
     wait_until("some commands are decided", || audience.listen(&crowd.sent) > COMMANDS / 20);
@@ -51,12 +58,14 @@ fn a_killed_process_loses_nothing_and_doubles_nothing() {
     let sent = COMMANDS * 3 / 4;
     crowd.send(&pools, COMMANDS / 4..sent);
     first.kill();
+    in_the_middle();
     assert!(audience.listen(&crowd.sent) < sent, "nothing was under way when the first was killed");
     crowd.send(&pools, sent..COMMANDS);
     crowd.flush();
     let third = start("third");
     wait_until("every command is decided", || audience.listen(&crowd.sent) == COMMANDS);
-    assert!(audience.reigns() > u64::from(PARTITIONS), "nobody took anything over");
+    assert!(audience.reigns.len() > PARTITIONS as usize, "nobody took anything over");
+    later();
     agree(&second, &third, &audience, &pools);
 
     // An orderly stop, and one more joins: every partition has its writer again.
@@ -71,7 +80,7 @@ fn a_killed_process_loses_nothing_and_doubles_nothing() {
     agree(&third, &fourth, &audience, &pools);
     third.stop();
     fourth.stop();
-    audit(data.path(), &config);
+    audit(data.path(), config);
 }
 
 fn audit(home: &Path, config: &KafkaConfig) {
@@ -102,10 +111,8 @@ fn block(pool: &str) -> Value {
 struct Crowd {
     producers: [ThreadedProducer<DefaultProducerContext>; 2],
     topic: String,
-    sent: Sent,
+    sent: BTreeSet<Key>,
 }
-
-type Sent = std::collections::BTreeSet<(OrganizationId, CommandId)>;
 
 impl Crowd {
     fn new(config: &KafkaConfig) -> Self {
@@ -119,7 +126,7 @@ impl Crowd {
         };
         // `consistent_random` is librdkafka's default: it sends most keys elsewhere than Java's clients do.
         let producers = [producer("consistent_random"), producer("murmur2_random")];
-        Self { producers, topic: config.commands_topic(), sent: Sent::new() }
+        Self { producers, topic: config.commands_topic(), sent: BTreeSet::new() }
     }
 
     fn send(&mut self, pools: &[(String, String)], numbers: std::ops::Range<usize>) {
@@ -146,65 +153,11 @@ impl Crowd {
     }
 }
 
-/// Reads the whole events log with the library's own fold, and keeps the outcomes that count.
-struct Audience {
-    log: KafkaLog,
-    partitions: Vec<Admission>,
-    outcomes: BTreeMap<(OrganizationId, CommandId), Outcome>,
-}
-
-impl Audience {
-    fn new(config: &KafkaConfig) -> Self {
-        let log = KafkaLog::new(config.clone()).expect("a client");
-        Self { log, partitions: vec![Admission::default(); PARTITIONS as usize], outcomes: BTreeMap::new() }
-    }
-
-    /// Reads to the end; gives how many of these commands have their outcome. None may have two.
-    fn listen(&mut self, sent: &Sent) -> usize {
-        for (partition, admission) in (0..).map(Partition).zip(&mut self.partitions) {
-            let end = self.log.end(partition).expect("a broker");
-            let from = admission.next;
-            if from >= end {
-                continue;
-            }
-            let mut reader = self.log.reader(partition, from).expect("a reader");
-            while admission.next < end {
-                for record in reader.read(1_000, Duration::from_secs(1)).expect("records") {
-                    if let Verdict::Outcome(_) = admission.admit(&record) {
-                        let outcome: Outcome = serde_json::from_slice(&record.value).expect("an outcome");
-                        assert_eq!(partition_of(&outcome.organization, PARTITIONS), partition);
-                        let key = (outcome.organization.clone(), outcome.command_id);
-                        let before = self.outcomes.insert(key, outcome);
-                        assert!(before.is_none(), "a command has two outcomes that count: {before:?}");
-                    }
-                }
-            }
-        }
-        sent.iter().filter(|key| self.outcomes.contains_key(key)).count()
-    }
-
-    fn reigns(&self) -> u64 {
-        self.partitions.iter().filter_map(|admission| admission.reign).map(|reign| reign.epoch.0).sum()
-    }
-
-    /// The latest revision of an organisation, after a check that its outcomes are one unbroken history of distinct
-    /// blocks.
-    fn revision(&self, organization: &str) -> u64 {
-        let of_one = self.outcomes.values().filter(|outcome| outcome.organization.as_str() == organization);
-        let mut revisions: Vec<_> = of_one.clone().filter_map(|outcome| outcome.revision).map(|it| it.0).collect();
-        revisions.sort_unstable();
-        let expected: Vec<_> = (1..=revisions.len() as u64).collect();
-        assert_eq!(revisions, expected, "{organization} has gaps or forks in its history");
-        let accepted = of_one.filter(|outcome| !outcome.events().is_empty()).count();
-        assert_eq!(accepted, revisions.len(), "there was room for every block of {organization}");
-        revisions.len() as u64
-    }
-}
-
 /// Both nodes give the same answers, at the revisions that the log has.
 fn agree(one: &Server, other: &Server, audience: &Audience, pools: &[(String, String)]) {
     for (organization, pool) in pools {
         let revision = audience.revision(organization);
+        assert_eq!(audience.accepted(organization), revision, "there was room for every block of {organization}");
         let root = format!("/v1/organizations/{organization}");
         for path in [
             format!("/pools/{pool}/allocations?limit=1000&"),
@@ -232,12 +185,4 @@ fn takeovers(server: &Server) -> u64 {
     let Some((200, Value::String(metrics))) = server.try_get("/metrics") else { return 0 };
     let lines = metrics.lines().filter(|line| line.starts_with("ipam_takeovers"));
     lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
-}
-
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let until = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < until, "not within {PATIENCE:?}: {what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
 }

@@ -4,6 +4,9 @@
 #   broker.sh stop DIR         stops them all
 #   broker.sh kill DIR N       kills broker N (1, 2, 3) at once, as a power failure would
 #   broker.sh restart DIR N    starts broker N again, on its old port and files
+#   broker.sh signal DIR N S   sends broker N a signal, such as STOP and CONT
+# LINKS=n (with start): each broker has so many further listeners, and says that each is to be found at another port,
+# where nothing listens yet: a proxy's. DIR/N/link-1 … names both: "real advertised".
 # WATCH_PID=…: the brokers are stopped, and DIR is deleted, as soon as that process is gone.
 # The jars come from Maven Central, once; they stay in ${XDG_CACHE_HOME:-~/.cache}/ipam-ledger.
 set -euo pipefail
@@ -47,20 +50,31 @@ PYTHON
 }
 
 configure() { # directory, number of brokers
-    local directory=$1 count=$2 ports voters="" node min_in_sync=1
-    read -r -a ports <<<"$(free_ports $((2 * count)))"
+    local directory=$1 count=$2 links=${LINKS:-0} ports voters="" node link min_in_sync=1 at
+    local listeners advertised protocols
+    read -r -a ports <<<"$(free_ports $((2 * count * (1 + links))))"
     for node in $(seq "$count"); do voters+="${voters:+,}$node@127.0.0.1:${ports[2 * node - 1]}"; done
     [ "$count" = 1 ] || min_in_sync=2
     for node in $(seq "$count"); do
         mkdir -p "$directory/$node"
         echo "${ports[2 * node - 2]}" >"$directory/$node/port"
+        listeners=PLAINTEXT://127.0.0.1:${ports[2 * node - 2]} advertised=$listeners protocols=""
+        for link in $(seq "$links"); do
+            at=$((2 * count * link + 2 * node - 2))
+            listeners+=,LINK$link://127.0.0.1:${ports[at]}
+            advertised+=,LINK$link://127.0.0.1:${ports[at + 1]}
+            protocols+=,LINK$link:PLAINTEXT
+            echo "${ports[at]} ${ports[at + 1]}" >"$directory/$node/link-$link"
+        done
         cat >"$directory/$node/server.properties" <<PROPERTIES
 process.roles=broker,controller
 node.id=$node
-listeners=PLAINTEXT://127.0.0.1:${ports[2 * node - 2]},CONTROLLER://127.0.0.1:${ports[2 * node - 1]}
+listeners=$listeners,CONTROLLER://127.0.0.1:${ports[2 * node - 1]}
+advertised.listeners=$advertised
+inter.broker.listener.name=PLAINTEXT
 controller.listener.names=CONTROLLER
 controller.quorum.voters=$voters
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT$protocols
 log.dirs=$directory/$node/data
 auto.create.topics.enable=false
 default.replication.factor=$count
@@ -120,6 +134,12 @@ kill_one() { # directory, node
     rm -f "$1/$2/pid"
 }
 
+signal_one() { # directory, node, signal
+    local pid
+    pid=$(cat "$1/$2/pid" 2>/dev/null) || fail "broker $2 does not run"
+    kill "-$3" "$pid"
+}
+
 stop_all() { # directory
     local node
     for node in 1 2 3; do kill_one "$1" "$node"; done
@@ -165,8 +185,12 @@ restart)
     launch "$directory" "$3"
     wait_ready "$directory" "$3"
     ;;
+signal)
+    [ $# = 4 ] || fail "usage: broker.sh signal DIR N STOP|CONT"
+    signal_one "$(cd "$2" && pwd)" "$3" "$4"
+    ;;
 *)
-    sed -n '2,8s/^# //p' "$0" >&2
+    sed -n '2,11s/^# //p' "$0" >&2
     exit 2
     ;;
 esac

@@ -28,25 +28,38 @@ impl Server {
 
     /// As [`Server::start`], without waiting until it is ready.
     pub fn spawn(data: &Path, flags: &[&str]) -> Self {
+        Self::try_spawn(data, flags, Stdio::inherit()).expect("the server says where it listens")
+    }
+
+    /// As [`Server::spawn`], with its log somewhere; `None` when it ended before it listened.
+    pub fn try_spawn(data: &Path, flags: &[&str], log: Stdio) -> Option<Self> {
+        Self::try_spawn_in(data, flags, log, &[])
+    }
+
+    /// As [`Server::try_spawn`], with further variables in its environment.
+    pub fn try_spawn_in(data: &Path, flags: &[&str], log: Stdio, variables: &[(&str, &Path)]) -> Option<Self> {
         let mut child = Command::new(env!("CARGO_BIN_EXE_ipam"))
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(data)
             .args(flags)
+            .envs(variables.iter().copied())
             .stdout(Stdio::piped())
+            .stderr(log)
             .spawn()
             .expect("the binary starts");
         let output = BufReader::new(child.stdout.take().expect("a pipe"));
-        let url = output
-            .lines()
-            .map_while(Result::ok)
-            .find_map(|line| line.strip_prefix("listening on ").map(str::to_owned))
-            .expect("the server says where it listens");
+        let url =
+            output.lines().map_while(Result::ok).find_map(|line| line.strip_prefix("listening on ").map(str::to_owned));
+        let Some(url) = url else {
+            child.wait().expect("it ends");
+            return None;
+        };
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(Duration::from_secs(60)))
             .build()
             .into();
-        Self { child, url, agent }
+        Some(Self { child, url, agent })
     }
 
     pub fn wait_until_ready(&self) {
@@ -97,6 +110,11 @@ impl Server {
         let (status, body) = self.try_send(organization, &command(account, kind, payload)).expect("the server answers");
         assert_eq!(status, 200, "{kind}: {body}");
         body
+    }
+
+    /// How it ended, when it has.
+    pub fn ended(&mut self) -> Option<std::process::ExitStatus> {
+        self.child.try_wait().expect("it can be waited for")
     }
 
     pub fn pid(&self) -> u32 {

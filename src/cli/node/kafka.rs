@@ -114,6 +114,13 @@ pub fn open_kafka(data: &Path, config: &KafkaConfig, member: &MemberFlags) -> Re
     })
 }
 
+/// What follows the end of a membership.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Then {
+    JoinAgain,
+    StayOut,
+}
+
 /// Starts and stops writers as the group says.
 struct Crew {
     kafka: KafkaLog,
@@ -128,10 +135,11 @@ impl Crew {
     fn run(self, stop: &AtomicBool) {
         while !stop.load(Ordering::Relaxed) {
             match Membership::join(self.kafka.config(), self.member.member.as_deref()) {
-                Ok(membership) => self.follow(&membership, stop),
+                Ok(membership) if self.follow(&membership, stop) == Then::StayOut => return self.stay_out(),
+                Ok(_) => {}
                 Err(error) => tracing::error!(%error, "cannot join the group"),
             }
-            // Writers first, then (by dropping the membership above) the group: but a failed membership owns nothing.
+            // A failed membership owns nothing.
             self.writers.keep(&[]);
             if !stop.load(Ordering::Relaxed) {
                 thread::sleep(REJOIN_PAUSE);
@@ -139,7 +147,18 @@ impl Crew {
         }
     }
 
-    fn follow(&self, membership: &Membership, stop: &AtomicBool) {
+    /// Two processes of one name would put each other out for ever: the one that came first gives way, and says so.
+    fn stay_out(&self) {
+        let name = self.member.member.as_deref().unwrap_or_default();
+        let reason = format!(
+            "another process has joined the group as --member {name}: this one writes nothing any more, but answers \
+             queries. Give every process a name of its own, or stop the other one; then restart this one"
+        );
+        tracing::error!(member = name, reason, "this process was put out of the group");
+        self.writers.put_out(reason);
+    }
+
+    fn follow(&self, membership: &Membership, stop: &AtomicBool) -> Then {
         let mut owned: Vec<Partition> = Vec::new();
         while !stop.load(Ordering::Relaxed) {
             match membership.changes().recv_timeout(LOOK_EVERY) {
@@ -148,7 +167,8 @@ impl Crew {
                     self.writers.keep(&partitions);
                     owned = partitions;
                 }
-                Ok(MembershipChange::Failed(_)) | Err(RecvTimeoutError::Disconnected) => return,
+                Ok(MembershipChange::Replaced(_)) => return Then::StayOut,
+                Ok(MembershipChange::Failed(_)) | Err(RecvTimeoutError::Disconnected) => return Then::JoinAgain,
                 Err(RecvTimeoutError::Timeout) => {}
             }
             for partition in &owned {
@@ -156,7 +176,8 @@ impl Crew {
             }
         }
         // What was accepted is answered before the partitions go to others.
-        self.writers.keep(&[]);
+        self.writers.stop();
+        Then::JoinAgain
     }
 
     /// Starts the writer of an owned partition, unless it runs or its ledger is not known yet.

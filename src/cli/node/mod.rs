@@ -119,7 +119,7 @@ impl Node {
                 tracing::error!("the thread that starts writers had panicked");
             }
         }
-        self.writers.keep(&[]);
+        self.writers.stop();
         if let Some(projector) = self.projector.take()
             && let Err(error) = projector.stop()
         {

@@ -19,6 +19,11 @@ const FORMAT: &str = "FORMAT";
 const FORMAT_NEW: &str = "FORMAT.new";
 const OWNER: &str = "OWNER";
 const RECORDS: &str = "records";
+/// Written and deleted to see whether there is room.
+const PROBE: &str = "PROBE";
+const PROBE_CHUNK_BYTES: usize = 64 << 10;
+/// Room beside what is in the write-ahead logs.
+const ROOM_BYTES_MIN: u64 = 1 << 20;
 const MAGIC: &str = "ipam embedded log";
 /// How often a read-only open is tried while the writer replaces files under it.
 const READ_ONLY_ATTEMPTS_MAX: usize = 5;
@@ -127,6 +132,47 @@ pub(super) fn open_read_only(directory: &Path) -> Result<Opened, OpenError> {
     Ok(Opened { db, ends, claim: Claim(None) })
 }
 
+/// Opens the store again in a directory that this process has claimed.
+pub(super) fn reopen(directory: &Path, partitions: u32) -> Result<(DB, Vec<u64>), OpenError> {
+    let damaged = |detail| OpenError::Damaged { directory: directory.into(), detail };
+    let records = directory.join(RECORDS);
+    let mut options = store_options();
+    options.create_if_missing(false);
+    wal::check(&records).map_err(damaged)?;
+    let db = DB::open(&options, &records).map_err(|error| from_store(directory, &error))?;
+    let ends = super::ends(&db, partitions).map_err(damaged)?;
+    Ok((db, ends))
+}
+
+/// Whether the store can be opened again: that writes what is in its write-ahead logs to a table. Tried with a file of
+/// that size, because no other question knows of quotas.
+pub(super) fn has_room(directory: &Path) -> bool {
+    let probe = directory.join(PROBE);
+    let has_room = wal_bytes(&directory.join(RECORDS)).and_then(|bytes| {
+        let mut file = File::create(&probe)?;
+        let chunk = vec![1; PROBE_CHUNK_BYTES];
+        let mut left = bytes + ROOM_BYTES_MIN;
+        while left > 0 {
+            file.write_all(&chunk)?;
+            left = left.saturating_sub(PROBE_CHUNK_BYTES as u64);
+        }
+        file.sync_all()
+    });
+    let _ = fs::remove_file(&probe);
+    has_room.is_ok()
+}
+
+fn wal_bytes(records: &Path) -> io::Result<u64> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(records)? {
+        let entry = entry?;
+        if entry.path().extension().is_some_and(|extension| extension == "log") {
+            bytes += entry.metadata()?.len();
+        }
+    }
+    Ok(bytes)
+}
+
 fn store_options() -> Options {
     let mut options = Options::default();
     // The default mode opens without an error after a flipped bit and drops everything behind it. This one drops
@@ -178,7 +224,7 @@ fn write_format(directory: &Path, partitions: u32) -> io::Result<()> {
 fn may_begin_in(directory: &Path) -> Result<bool, OpenError> {
     for entry in fs::read_dir(directory).map_err(|error| from_io(directory, &error))? {
         let name = entry.map_err(|error| from_io(directory, &error))?.file_name();
-        if ![FORMAT_NEW, OWNER, RECORDS].iter().any(|ours| name == *ours) {
+        if ![FORMAT_NEW, OWNER, PROBE, RECORDS].iter().any(|ours| name == *ours) {
             return Ok(false);
         }
     }

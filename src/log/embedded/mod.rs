@@ -2,8 +2,9 @@
 //!
 //! A batch is in the log when `RocksDB`'s write-ahead log has it on disk (fsync); only then is the end moved and
 //! readers see it. Appenders of different partitions that meet share one fsync (RocksDB's group commit); the
-//! appends of one partition follow one another. After a failed write nothing more is appended through this
-//! handle: what of the batch reached the disk is known only after opening the log again.
+//! appends of one partition follow one another. After a failed write nothing more is appended to the open store:
+//! what of the batch reached the disk is known only after opening it again. On a full disk that happens in this process,
+//! as soon as there is room; after any other failure, and after a failed fsync above all, at the next start.
 //!
 //! It does not compact, expire or delete records, and it does not decide which count (`admission` does).
 
@@ -13,8 +14,8 @@ mod encoding;
 mod tests;
 mod wal;
 
-use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
 use rocksdb::{DB, Direction, IteratorMode, ReadOptions, WriteBatch, WriteOptions};
@@ -36,12 +37,28 @@ pub struct EmbeddedLog {
 }
 
 struct Shared {
+    directory: PathBuf,
     // Before `_claim`: the store is closed before the directory is given free.
-    db: DB,
+    /// `None` while it is closed to be opened again.
+    store: RwLock<Option<DB>>,
     lanes: Vec<Lane>,
-    /// Why nothing is appended any more.
-    finished: Mutex<Option<String>>,
+    finished: Mutex<Option<Finished>>,
     _claim: directory::Claim,
+}
+
+/// Why nothing is appended.
+enum Finished {
+    /// Until there is room: the store is then opened again.
+    Full(String),
+    /// For as long as this process runs.
+    ForGood(String),
+}
+
+impl Finished {
+    fn reason(&self) -> &str {
+        let (Self::Full(reason) | Self::ForGood(reason)) = self;
+        reason
+    }
 }
 
 /// One partition.
@@ -60,7 +77,7 @@ impl EmbeddedLog {
     /// # Errors
     /// Each with what to do: see [`OpenError`].
     pub fn open(directory: &Path, partitions: u32) -> Result<Self, OpenError> {
-        directory::open(directory, partitions).map(Self::of)
+        directory::open(directory, partitions).map(|opened| Self::of(directory, opened))
     }
 
     /// Opens the log that is in `directory` for reading, whether or not another process has it open for
@@ -70,16 +87,23 @@ impl EmbeddedLog {
     /// Each with what to do: see [`OpenError`].
     pub fn open_read_only(directory: &Path) -> Result<Self, OpenError> {
         let opened = directory::open_read_only(directory)?;
-        let log = Self::of(opened);
-        *lock(&log.shared.finished) = Some("it was opened for reading only".to_owned());
+        let log = Self::of(directory, opened);
+        *lock(&log.shared.finished) = Some(Finished::ForGood("it was opened for reading only".to_owned()));
         Ok(log)
     }
 
-    fn of(opened: Opened) -> Self {
+    fn of(directory: &Path, opened: Opened) -> Self {
         let Opened { db, ends, claim } = opened;
         let lane = |end| Lane { turn: Mutex::new(()), end: Mutex::new(end), grown: Condvar::new() };
         let lanes = ends.into_iter().map(lane).collect();
-        Self { shared: Arc::new(Shared { db, lanes, finished: Mutex::new(None), _claim: claim }) }
+        let shared = Shared {
+            directory: directory.to_owned(),
+            store: RwLock::new(Some(db)),
+            lanes,
+            finished: Mutex::new(None),
+            _claim: claim,
+        };
+        Self { shared: Arc::new(shared) }
     }
 }
 
@@ -103,7 +127,7 @@ impl Log for EmbeddedLog {
 
     fn appender(&self, partition: Partition) -> Result<Box<dyn Appender>, AppendError> {
         self.shared.lane(partition).map_err(AppendError::Refused)?;
-        self.shared.still_open()?;
+        self.shared.recover()?;
         Ok(Box::new(EmbeddedAppender { shared: Arc::clone(&self.shared), partition }))
     }
 }
@@ -118,8 +142,39 @@ impl Shared {
     fn still_open(&self) -> Result<(), AppendError> {
         match &*lock(&self.finished) {
             None => Ok(()),
-            Some(reason) => Err(AppendError::Refused(format!("this log takes no records: {reason}"))),
+            Some(finished) => Err(refused(finished.reason())),
         }
+    }
+
+    /// After the disk was full: closes the store and opens it again, on the path of every start, when there is room.
+    fn recover(&self) -> Result<(), AppendError> {
+        let mut finished = lock(&self.finished);
+        match &*finished {
+            None => return Ok(()),
+            Some(Finished::ForGood(reason)) => return Err(refused(reason)),
+            Some(Finished::Full(reason)) if !directory::has_room(&self.directory) => return Err(refused(reason)),
+            Some(Finished::Full(_)) => {}
+        }
+        let mut store = self.store.write().unwrap_or_else(PoisonError::into_inner);
+        // Closed first: it holds the lock that keeps a second process out.
+        drop(store.take());
+        let partitions = u32::try_from(self.lanes.len()).expect("made from a u32");
+        let (db, ends) = directory::reopen(&self.directory, partitions).map_err(|error| refused(&error.to_string()))?;
+        for (lane, found) in self.lanes.iter().zip(ends) {
+            let mut end = lock(&lane.end);
+            if found < *end {
+                let reason = format!("records that were durable are gone: it ends at {found}, not at {end}");
+                *finished = Some(Finished::ForGood(reason.clone()));
+                return Err(refused(&reason));
+            }
+            // What of the failed write reached the disk is in the log now, and whoever wrote it reads it.
+            *end = found;
+            lane.grown.notify_all();
+        }
+        *store = Some(db);
+        *finished = None;
+        tracing::info!("there is room again: the embedded log was opened anew and takes records");
+        Ok(())
     }
 
     /// Writes a batch durably and shows it to readers.
@@ -141,17 +196,44 @@ impl Shared {
         }
         let mut durable = WriteOptions::default();
         durable.set_sync(true);
-        if let Err(error) = self.db.write_opt(batch, &durable) {
-            // The bytes may have reached the disk or not, and RocksDB may write no more: only a fresh start tells.
-            let reason = format!("a write failed ({error}); make sure the disk is sound and not full, then restart");
-            *lock(&self.finished) = Some(reason.clone());
+        let written = match &*self.store() {
+            Some(db) => db.write_opt(batch, &durable),
+            None => return Err(refused("it is closed")),
+        };
+        if let Err(error) = written {
+            // The bytes may have reached the disk or not, and RocksDB writes no more: only a fresh opening tells.
             tracing::error!(%partition, offset = begin, records = records.len(), %error, "the embedded log failed");
+            let finished = if is_full(&error) {
+                Finished::Full(format!("the disk is full ({error}); free some space on it, nothing else is to be done"))
+            } else {
+                Finished::ForGood(format!("a write failed ({error}); make sure the disk is sound, then restart"))
+            };
+            let reason = finished.reason().to_owned();
+            *lock(&self.finished) = Some(finished);
             return Err(AppendError::Unknown(reason));
         }
         *lock(&lane.end) = end;
         lane.grown.notify_all();
         Ok(())
     }
+}
+
+impl Shared {
+    fn store(&self) -> RwLockReadGuard<'_, Option<DB>> {
+        self.store.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn refused(reason: &str) -> AppendError {
+    AppendError::Refused(format!("this log takes no records: {reason}"))
+}
+
+/// Whether the bytes found no room. A full disk that shows at the fsync is a failed fsync: what the kernel still
+/// holds of the file may differ from what the disk has, and nobody can tell.
+fn is_full(error: &rocksdb::Error) -> bool {
+    let text = error.to_string();
+    let says = |what: &str| text.contains(what);
+    (says("No space left") || says("quota exceeded")) && says("While appending")
 }
 
 struct EmbeddedAppender {
@@ -191,7 +273,9 @@ impl Reader for EmbeddedReader {
         options.set_iterate_upper_bound(key(self.partition, end));
         let from = key(self.partition, self.next);
         let mut bytes = 0;
-        for row in self.shared.db.iterator_opt(IteratorMode::From(&from, Direction::Forward), options) {
+        let store = self.shared.store();
+        let db = store.as_ref().ok_or_else(|| ReadError::Unreachable("the log is being opened again".to_owned()))?;
+        for row in db.iterator_opt(IteratorMode::From(&from, Direction::Forward), options) {
             let (found, value) = row.map_err(|error| self.damaged(error.as_ref()))?;
             if *found != key(self.partition, self.next) {
                 return Err(self.damaged(&format!("the record is missing, the next key is {found:02x?}")));
@@ -258,6 +342,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("EmbeddedLog").field("path", &self.db.path()).finish_non_exhaustive()
+        f.debug_struct("EmbeddedLog").field("directory", &self.directory).finish_non_exhaustive()
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender};
 use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, TopicPartitionList};
 
@@ -22,6 +22,9 @@ use crate::log::record::Partition;
 /// How often the group is served, and how soon a drop is noticed.
 const POLL_WAIT: Duration = Duration::from_millis(100);
 
+/// A member learns of a change of the group with its next heartbeat: that adds to the time of a takeover.
+const HEARTBEATS_PER_SESSION: u32 = 10;
+
 /// News from the group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MembershipChange {
@@ -29,6 +32,8 @@ pub enum MembershipChange {
     Owned(Vec<Partition>),
     /// The membership has ended and has to be made anew; nothing is owned any more.
     Failed(String),
+    /// Another process has joined under this member's name and put it out. To join again would put out the other one.
+    Replaced(String),
 }
 
 /// A membership. Dropping it leaves the group in an orderly way; a static member keeps its place until the
@@ -51,7 +56,7 @@ impl Membership {
             .set("group.id", config.group())
             .set("partition.assignment.strategy", "cooperative-sticky")
             .set("session.timeout.ms", session.as_millis().to_string())
-            .set("heartbeat.interval.ms", (session / 5).as_millis().to_string());
+            .set("heartbeat.interval.ms", (session / HEARTBEATS_PER_SESSION).as_millis().to_string());
         if let Some(instance) = instance {
             client.set("group.instance.id", instance);
         }
@@ -67,7 +72,7 @@ impl Membership {
         Ok(Self { changes, stop, thread: Some(thread) })
     }
 
-    /// The news, in order. It closes after [`MembershipChange::Failed`].
+    /// The news, in order. It closes after [`MembershipChange::Failed`] and [`MembershipChange::Replaced`].
     #[must_use]
     pub fn changes(&self) -> &Receiver<MembershipChange> {
         &self.changes
@@ -102,10 +107,12 @@ impl Serve {
             match self.consumer.poll(POLL_WAIT) {
                 // The partitions are paused; what slips through is read by the partition's own reader.
                 Some(Ok(_)) | None => {}
-                Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => {
+                Some(Err(error @ KafkaError::MessageConsumptionFatal(code))) => {
                     let text = explain(&self.config, &error);
                     tracing::error!(error = text, "the membership of the group ended");
-                    self.consumer.context().tell(MembershipChange::Failed(text));
+                    let is_replaced = code == RDKafkaErrorCode::FencedInstanceId;
+                    let change = if is_replaced { MembershipChange::Replaced } else { MembershipChange::Failed };
+                    self.consumer.context().tell(change(text));
                     return;
                 }
                 Some(Err(error)) => tracing::warn!(%error, "the membership of the group is held up"),

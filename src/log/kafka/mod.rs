@@ -59,7 +59,7 @@ impl KafkaConfig {
         Self {
             bootstrap: bootstrap.to_owned(),
             prefix: "ipam".to_owned(),
-            session_timeout: Duration::from_secs(15),
+            session_timeout: Duration::from_secs(10),
             properties: Vec::new(),
         }
     }

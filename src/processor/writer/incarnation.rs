@@ -29,6 +29,8 @@ const TAIL_EMPTY_READS_MAX: u32 = 10;
 /// Why an incarnation ended.
 pub(super) enum Ended {
     Core(End),
+    /// The log takes no records.
+    NoAppender(AppendError),
     Append(AppendError),
     Letters(AppendError),
     Log(ReadError),
@@ -43,7 +45,7 @@ impl Ended {
         match self {
             Self::Core(end) => end.then(),
             Self::Left => Then::Leave,
-            Self::Append(_) | Self::Letters(_) | Self::Panicked => Then::TakeOver,
+            Self::NoAppender(_) | Self::Append(_) | Self::Letters(_) | Self::Panicked => Then::TakeOver,
             Self::Log(error) | Self::Source(error) => match error {
                 ReadError::Unreachable(_) => Then::TakeOver,
                 ReadError::AheadOfLog { .. } | ReadError::Truncated { .. } | ReadError::Damaged(_) => Then::Stop,
@@ -56,7 +58,7 @@ impl fmt::Display for Ended {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Core(end) => end.fmt(f),
-            Self::Append(error) => error.fmt(f),
+            Self::NoAppender(error) | Self::Append(error) => error.fmt(f),
             Self::Letters(error) => write!(f, "forwards or dead letters: {error}"),
             Self::Log(error) => write!(f, "the events: {error}"),
             Self::Source(error) => write!(f, "the commands: {error}"),
@@ -91,11 +93,13 @@ impl<'a> Incarnation<'a> {
     ) -> Result<Self, Ended> {
         let partition = parts.config.partition;
         let began = Instant::now();
+        let tail_end = parts.log.end(partition).map_err(Ended::Log)?;
+        // Before what may take long: a log that takes no records is asked often.
+        let appender = parts.log.appender(partition).map_err(Ended::NoAppender)?;
+        shared.set(Status::TakingOver);
         let restored = parts.memory.restore(partition);
         let core = Core::new(parts.config, parts.rules.clone(), parts.memory.clone(), restored);
-        let tail_end = parts.log.end(partition).map_err(Ended::Log)?;
         let reader = parts.log.reader(partition, core.position()).map_err(Ended::Log)?;
-        let appender = parts.log.appender(partition).map_err(Ended::Append)?;
         Ok(Self {
             parts,
             shared,
@@ -133,7 +137,7 @@ impl<'a> Incarnation<'a> {
 
     /// Reads on; claims the partition at the end of the log.
     fn take_over(&mut self) -> Result<(), Ended> {
-        if self.shared.asked_to_leave() {
+        if self.shared.asked_to_leave() || self.shared.gives_way() {
             return Err(Ended::Left);
         }
         let resting = self.rest_until.is_some_and(|until| Instant::now() < until);

@@ -212,6 +212,32 @@ fn two_writers_of_one_partition_depose_each_other_and_double_nothing() {
 }
 
 #[test]
+fn a_writer_that_gives_way_writes_until_the_next_one_is_there() {
+    let log = SimulatedLog::new(2);
+    let (first, local, _) = start_local(&log);
+    assert!(accepted(&ask(&local, create("o-a0")).expect("an answer")));
+    first.give_way(true);
+    assert!(accepted(&ask(&local, add("o-a0", 1)).expect("nobody else is there yet")));
+    let (second, other, _) = start_local(&log);
+    assert!(accepted(&ask(&other, add("o-a0", 2)).expect("an answer")));
+    wait_for("the first to leave by itself", || first.status() == Status::Left);
+    assert!(matches!(second.status(), Status::Writing { epoch: Epoch(2) }));
+    second.stop();
+    assert_eq!(outcomes(&log).len(), 3);
+}
+
+#[test]
+fn a_writer_that_gives_way_takes_nothing_over() {
+    let log = SimulatedLog::new(2);
+    log.set_reachable(false);
+    let (writer, ..) = start_local(&log);
+    writer.give_way(true);
+    log.set_reachable(true);
+    wait_for("it to leave", || writer.status() == Status::Left);
+    assert!(log.records(P0).is_empty());
+}
+
+#[test]
 fn a_record_that_cannot_be_read_stops_the_partition_and_says_so() {
     let log = SimulatedLog::new(2);
     let (writer, local, _) = start_local(&log);

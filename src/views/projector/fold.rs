@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 
@@ -20,6 +22,9 @@ const RECORDS_PER_COMMIT_MAX: usize = 10_000;
 /// Fewer records than this are folded on one thread: starting others costs more.
 const RECORDS_WORTH_THREADS: usize = 64;
 
+/// After a commit that failed, as on a full disk.
+const TRY_AGAIN_PAUSE: Duration = Duration::from_millis(500);
+
 pub(super) struct Folder {
     store: Arc<Store>,
     views: Vec<Followed>,
@@ -30,6 +35,7 @@ pub(super) struct Folder {
     /// Partitions that have stopped take nothing any more.
     stopped: BTreeMap<Partition, String>,
     old_versions_dropped: bool,
+    stop: Arc<AtomicBool>,
 }
 
 /// A view and where it stands.
@@ -57,9 +63,10 @@ impl Folder {
         ends: BTreeMap<Partition, Offset>,
         batches: Receiver<Batch>,
         progress: Arc<Progress>,
+        stop: Arc<AtomicBool>,
     ) -> Self {
         let views = views.into_iter().zip(positions).map(|(view, positions)| Followed { view, positions }).collect();
-        Self { store, views, ends, batches, progress, stopped: BTreeMap::new(), old_versions_dropped: false }
+        Self { store, views, ends, batches, progress, stopped: BTreeMap::new(), old_versions_dropped: false, stop }
     }
 
     /// Until every follower has ended.
@@ -73,37 +80,48 @@ impl Folder {
                 records += next.items.len();
                 ready.push(next);
             }
-            if let Err(error) = self.take(ready) {
-                let reason = format!("{error}; free or repair the disk and start again, the log holds everything");
-                tracing::error!(reason, "the views have stopped");
+            let mut failures = 0_u32;
+            while let Err(error) = self.take(&mut ready) {
+                let reason = format!("{error}; free or repair the disk, or start again: the log holds everything");
+                if failures == 0 {
+                    tracing::error!(reason, "the views are held up: the store cannot be written; it is tried again");
+                }
+                failures += 1;
                 self.progress.fail(reason);
-                return;
+                self.reset();
+                if self.stop.load(Ordering::Relaxed) {
+                    return;
+                }
+                thread::sleep(TRY_AGAIN_PAUSE);
+            }
+            if failures > 0 {
+                tracing::info!(failures, "the store can be written again");
+                self.progress.recover();
             }
         }
     }
 
-    fn take(&mut self, mut ready: Vec<Batch>) -> Result<(), TableError> {
+    /// The same batches may come again after a failure: nothing of them was committed.
+    fn take(&mut self, ready: &mut Vec<Batch>) -> Result<(), TableError> {
         ready.retain(|batch| !self.stopped.contains_key(&batch.partition));
-        while let Err(trouble) = self.fold_and_commit(&ready) {
+        while let Err(trouble) = self.fold_and_commit(ready) {
             match trouble {
                 Trouble::Table(error) => return Err(error),
                 Trouble::Panicked { partition, offset, reason } => {
                     let reason =
                         format!("folding the record at offset {offset} of partition {partition} panicked: {reason}");
                     tracing::error!(%partition, %offset, reason, "the views have stopped");
-                    for followed in &mut self.views {
-                        followed.view.reset();
-                    }
-                    cut(&mut ready, partition, offset, reason);
+                    self.reset();
+                    cut(ready, partition, offset, reason);
                 }
             }
         }
-        for batch in &ready {
+        for batch in &*ready {
             if let Some(reason) = &batch.stopped {
                 self.stopped.insert(batch.partition, reason.clone());
             }
         }
-        self.publish(&ready);
+        self.publish(ready);
         self.progress.waiting().committed(ready.iter().flat_map(|batch| &batch.items).map(|item| &item.outcome));
         if !self.old_versions_dropped && self.progress.ready().is_ok() {
             for name in self.store.drop_other_versions()? {
@@ -112,6 +130,13 @@ impl Folder {
             self.old_versions_dropped = true;
         }
         Ok(())
+    }
+
+    /// What the views hold in memory may be ahead of their rows.
+    fn reset(&mut self) {
+        for followed in &mut self.views {
+            followed.view.reset();
+        }
     }
 
     fn fold_and_commit(&mut self, ready: &[Batch]) -> Result<(), Trouble> {
@@ -132,11 +157,15 @@ impl Folder {
         for result in results {
             commits.push(result?);
         }
-        for (followed, commit) in self.views.iter_mut().zip(&commits) {
-            followed.positions.extend(commit.positions.clone());
-        }
+        let positions: Vec<_> = commits.iter().map(|commit| commit.positions.clone()).collect();
         commits.retain(|commit| !commit.positions.is_empty());
-        if commits.is_empty() { Ok(()) } else { store.commit(commits).map_err(Trouble::Table) }
+        if !commits.is_empty() {
+            store.commit(commits).map_err(Trouble::Table)?;
+        }
+        for (followed, positions) in self.views.iter_mut().zip(positions) {
+            followed.positions.extend(positions);
+        }
+        Ok(())
     }
 
     fn publish(&self, ready: &[Batch]) {

@@ -89,7 +89,8 @@ impl Projector {
         }
         drop(sender);
         let ends = starts.iter().map(|(partition, start)| (*partition, start.end)).collect();
-        let folder = fold::Folder::new(Arc::clone(&store), views, positions, ends, receiver, progress);
+        let folder =
+            fold::Folder::new(Arc::clone(&store), views, positions, ends, receiver, progress, Arc::clone(&stop));
         threads.push(spawn("views-fold".to_owned(), move || folder.run())?);
         Ok(Self { stop, threads, store })
     }

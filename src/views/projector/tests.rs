@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -128,6 +129,43 @@ fn an_orderly_stop_keeps_everything_and_a_start_goes_on_behind_it() {
     assert_eq!(rows(&views), rows(&other));
     projector.stop().expect("the disk takes it");
     other_projector.stop().expect("the disk takes it");
+}
+
+/// RocksDB goes on by itself when there is room for a whole write buffer; it looks every five seconds.
+/// Needs the right to mount a small file system; says so where it is missing.
+#[test]
+fn a_full_disk_holds_the_views_up_until_there_is_room() {
+    let (mut ledger, mount) = (ledger(), tempfile::tempdir().expect("a folder"));
+    let disk = mount.path().to_str().expect("a plain path");
+    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=160m", "tmpfs", disk]).output();
+    if !mounted.is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: it takes root to mount a small disk");
+        return;
+    }
+    let filler = mount.path().join("filler");
+    let (views, projector) = open(&mount.path().join("views"), &ledger);
+    catch_up(&views, &ledger);
+    std::fs::write(&filler, vec![0; 160 << 20]).expect_err("it fills the disk to the brim");
+    projector.store.flush().expect_err("there is no room");
+    let known = ledger.state("o-aa").moment().revision;
+    allocate(&mut ledger, 10);
+    eventually("the views say what is to be done", || {
+        views.progress().ready().is_err_and(|why| why.contains("No space left") && why.contains("free"))
+    });
+    let answer = views.organization(&id("o-aa"), &When::NOW).expect("questions are answered");
+    assert_eq!(answer.head.revision, known);
+    std::fs::remove_file(&filler).expect("removed");
+    catch_up(&views, &ledger);
+    eventually("the views are ready again", || views.progress().ready().is_ok());
+    let fresh = tempfile::tempdir().expect("a folder");
+    let (other, other_projector) = open(fresh.path(), &ledger);
+    catch_up(&other, &ledger);
+    assert_eq!(rows(&views), rows(&other), "nothing was folded twice or not at all");
+    projector.stop().expect("there is room");
+    other_projector.stop().expect("the disk takes it");
+    drop(views);
+    let unmounted = Command::new("umount").args(["--lazy", disk]).status();
+    assert!(unmounted.is_ok_and(|status| status.success()), "the small disk stays mounted at {disk}");
 }
 
 #[test]
