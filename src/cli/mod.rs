@@ -243,7 +243,7 @@ fn ask(command: Command, session: Session) -> Result<(), Failure> {
 fn question(words: Vec<String>, outer: Settings) -> Result<(Settings, Command), Failure> {
     let words = std::iter::once("ipam".to_owned()).chain(words);
     let Cli { settings: inner, command } =
-        Cli::try_parse_from(words).map_err(|error| Failure::usage(error.to_string().trim_end()))?;
+        Cli::try_parse_from(words).map_err(|error| Failure::usage(error.to_string().trim()))?;
     if matches!(
         command,
         Command::Use { .. }
