@@ -16,14 +16,17 @@ use crate::domain::apply_outcome;
 /// The name of the column family. The number is the version of the rows.
 pub const LEDGER: &str = "ledger-2";
 
+/// The fold of outcomes, states and objects.
 #[derive(Debug)]
-pub(super) struct LedgerView {
+pub struct LedgerView {
     states: Arc<States>,
     dirty: Dirty,
     usages: Usages,
 }
 
 impl LedgerView {
+    /// A view that keeps the states that it folds into in `states`.
+    #[must_use]
     pub fn new(states: Arc<States>) -> Self {
         Self { states, dirty: Dirty::default(), usages: Usages::default() }
     }

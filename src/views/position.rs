@@ -71,7 +71,10 @@ impl Position {
     }
 
     /// All positions among a view's rows.
-    pub(super) fn all(rows: &dyn Rows) -> Result<BTreeMap<Partition, Self>, TableError> {
+    ///
+    /// # Errors
+    /// When the rows cannot be read.
+    pub fn all(rows: &dyn Rows) -> Result<BTreeMap<Partition, Self>, TableError> {
         let mut positions = BTreeMap::new();
         let mut damaged = None;
         let prefix = Key::new(KIND);

@@ -99,7 +99,7 @@ pub struct Prediction {
 }
 
 impl Prediction {
-    fn refuse(&mut self, when: bool, reasons: &[Reason]) {
+    pub fn refuse(&mut self, when: bool, reasons: &[Reason]) {
         if when {
             self.reasons.extend(reasons);
         }
