@@ -54,6 +54,7 @@ const THREADS: usize = 2;
 const SHRINK_FOR: Duration = Duration::from_mins(2);
 
 /// What came of a run.
+#[derive(Debug)]
 pub struct Ran {
     pub steps: u64,
     pub print: u64,
@@ -114,7 +115,7 @@ fn must_hold(plan: &Plan) -> Ran {
     let told = run(&short, true).told;
     panic!(
         "\n{failure}\n\n  scripts/simulate {plan}\n\nshorter: {short_failure}\n\n  scripts/simulate {short}\n\nits last steps:\n{}\n",
-        told.join("\n")
+        told.join("\n"),
     );
 }
 

@@ -22,6 +22,9 @@ use super::oracle::exactly_once::Key;
 use super::projector::{Projector, Stuck};
 use super::world::{Flight, World};
 
+/// So many empty reads in a row mean the end of a log whose last offsets hold no records, as in the real driver.
+const TAIL_EMPTY_READS_MAX: u32 = 10;
+
 pub struct Node {
     /// How far its clock is off, in microseconds.
     pub clock_off: i64,
@@ -55,6 +58,7 @@ pub struct Writer {
     id: u64,
     core: Core,
     tail_end: Offset,
+    tail_empty_reads: u32,
     pending: VecDeque<Effect>,
     source: Option<SourceOffset>,
     rest_until: Timestamp,
@@ -109,6 +113,19 @@ impl Node {
             None => false,
         };
         !queued && !busy
+    }
+
+    /// For whoever wonders why nothing goes on.
+    pub fn in_short(&self, partitions: u32) -> String {
+        let slots = self.slots.iter().map(|(partition, slot)| match slot {
+            Slot::Writing(writer) => format!("{partition}: {:?}, {:?}, room {}", writer.core, writer.source, writer.core.room()),
+            Slot::Pausing { .. } => format!("{partition}: pausing"),
+        });
+        let slots = slots.collect::<Vec<_>>();
+        let next = |partition| self.projector.as_ref().map(|projector| projector.admission(partition).next.0);
+        let views: Vec<_> = (0..partitions).map(|partition| next(Partition(partition))).collect();
+        let queued: Vec<_> = self.queues.iter().map(|(partition, queue)| (partition.0, queue.len())).collect();
+        format!("up: {}, writers {slots:?}, views at {views:?}, queued {queued:?}", self.is_up())
     }
 
     pub fn has_effects(&self, partition: Partition) -> bool {
@@ -173,6 +190,7 @@ impl World {
             id: self.incarnations,
             core,
             tail_end,
+            tail_empty_reads: 0,
             pending: VecDeque::new(),
             source: None,
             rest_until: self.now,
@@ -205,7 +223,8 @@ impl World {
                 self.nodes[n].slots.remove(&partition);
                 return;
             }
-            let at_end = writer.core.position() >= writer.tail_end;
+            let at_end =
+                writer.core.position() >= writer.tail_end || writer.tail_empty_reads >= TAIL_EMPTY_READS_MAX;
             if at_end && now >= writer.rest_until && writer.core.may_claim() {
                 let id = Uuid::from_u128(u128::from(self.random.next()) << 64 | u128::from(self.random.next()));
                 let random = self.random.next();
@@ -228,7 +247,7 @@ impl World {
     }
 
     fn give(&mut self, n: usize, partition: Partition, input: Input) {
-        self.tell(|| format!("node {n} gives {partition} {input:?}"));
+        self.tell(|| format!("node {n} gives {partition} {}", input_in_short(&input)));
         let writer = self.writer(n, partition);
         let effects = writer.core.step(input);
         writer.pending.extend(effects);
@@ -240,7 +259,7 @@ impl World {
         let position = self.writer(n, partition).core.position();
         let records = self.log.reader(partition, position).and_then(|mut reader| reader.read(records_max, Duration::ZERO));
         match records {
-            Ok(records) if records.is_empty() => {}
+            Ok(records) if records.is_empty() => self.writer(n, partition).tail_empty_reads += 1,
             Ok(records) => self.give(n, partition, Input::Read { now: clock, records }),
             Err(_) => self.pause_writer(n, partition, "log"),
         }
@@ -281,7 +300,7 @@ impl World {
     }
 
     fn carry_out(&mut self, n: usize, partition: Partition, effect: Effect) {
-        self.tell(|| format!("node {n} carries out for {partition} {effect:?}"));
+        self.tell(|| format!("node {n} carries out for {partition} {}", effect_in_short(&effect)));
         match effect {
             Effect::Append(records) => self.append(n, partition, records),
             Effect::Send(letters) => self.send_letters(n, partition, letters),
@@ -418,7 +437,8 @@ impl World {
             Ok(count) => {
                 let disk = disk.lock();
                 for partition in read {
-                    let next = projector.admission(*partition).next;
+                    // After a crash the other view may be behind: its own position is the one that the rows are of.
+                    let next = disk.ledger().covered(*partition).expect("memory can be read");
                     for (id, history) in &self.oracle.histories {
                         if self.oracle.once.home_of(id) == *partition {
                             super::oracle::views::head(disk.rows(ipam_ledger::views::ledger::LEDGER), id, history, next);
@@ -430,7 +450,45 @@ impl World {
             }
             // The views have stopped: somebody makes room and starts the node again.
             Err(Stuck::DiskFull) => self.crash(n),
-            Err(Stuck::Log(_)) => {}
+            Err(Stuck::Log) => {}
         }
+    }
+}
+
+fn input_in_short(input: &Input) -> String {
+    match input {
+        Input::Read { records, .. } => {
+            format!("records {:?}", records.iter().map(|record| record.offset.0).collect::<Vec<_>>())
+        }
+        Input::Sourced { records, .. } => {
+            format!("commands {:?}", records.iter().map(|record| record.offset.0).collect::<Vec<_>>())
+        }
+        Input::Local { requests, .. } => {
+            format!("requests {:?}", requests.iter().filter_map(|one| one.ticket).map(|ticket| ticket.0).collect::<Vec<_>>())
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+fn effect_in_short(effect: &Effect) -> String {
+    match effect {
+        Effect::Append(records) => {
+            let header = |record: &NewRecord| {
+                let header = record.header;
+                format!("{:?} {}.{} of {:?}", header.kind, header.epoch, header.seq, header.source.map(|source| source.0))
+            };
+            format!("Append {:?}", records.iter().map(header).collect::<Vec<_>>())
+        }
+        Effect::Send(letters) => {
+            let letter = |letter: &Letter| match letter {
+                Letter::Forward { to, .. } => format!("forward to {to}"),
+                Letter::Dead { offset, reason, .. } => format!("dead letter of {}: {reason}", offset.0),
+            };
+            format!("Send {:?}", letters.iter().map(letter).collect::<Vec<_>>())
+        }
+        Effect::Answer { ticket, repeated, value } => {
+            format!("Answer {} (repeated: {repeated}) {}", ticket.0, String::from_utf8_lossy(value))
+        }
+        other => format!("{other:?}"),
     }
 }

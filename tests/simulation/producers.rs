@@ -87,8 +87,12 @@ impl World {
 
     /// A command as it is sent, with an id of its own or, now and then, another's.
     pub fn command(&mut self, organization: &OrganizationId, asks: AccountId, body: CommandBody) -> Value {
-        let id = self.new_id(organization);
-        let name = self.random.one_in(3).then(|| "ann".to_owned());
+        let (id, reused) = self.new_id(organization);
+        let mut name = self.random.one_in(3).then(|| "ann".to_owned());
+        if reused {
+            // Another command for sure: reason and revision are no part of what makes two commands the same.
+            name = Some(format!("bob {}", self.random.next()));
+        }
         let principal = Principal { account: asks, name, proof: Proof::None };
         let mut request = CommandRequest::new(id, organization.clone(), principal, body);
         if self.fault(Fault::IfRevision) {
@@ -107,12 +111,14 @@ impl World {
         command
     }
 
-    fn new_id(&mut self, organization: &OrganizationId) -> Uuid {
+    /// An id, and whether another command has it.
+    fn new_id(&mut self, organization: &OrganizationId) -> (Uuid, bool) {
         if self.fault(Fault::IdReused) {
             let of_it = |command: &&Value| command["organization"] == organization.as_str();
             let ids: Vec<_> = self.producers.sent.iter().rev().filter(of_it).take(30).cloned().collect();
             if let Some(known) = self.random.of(&ids) {
-                return known["command_id"].as_str().and_then(|id| id.parse().ok()).expect("an id");
+                let id = known["command_id"].as_str().and_then(|id| id.parse().ok());
+                return (id.expect("an id"), true);
             }
         }
         let odd = self.fault(Fault::OddId);
@@ -124,7 +130,8 @@ impl World {
         };
         let random = u128::from(self.random.next());
         let high = u128::from(micros & 0xffff_ffff_ffff) << 80;
-        Uuid::from_u128(high | version << 76 | (random >> 52) << 64 | 0x8 << 60 | (random & 0x0fff_ffff_ffff_ffff))
+        let low = (random >> 52) << 64 | 0x8 << 60 | (random & 0x0fff_ffff_ffff_ffff);
+        (Uuid::from_u128(high | version << 76 | low), false)
     }
 
     /// Something is wrong inside; who asks is still known.

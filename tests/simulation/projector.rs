@@ -6,7 +6,7 @@ use std::time::Duration;
 use ipam_ledger::log::admission::Admission;
 use ipam_ledger::log::record::Partition;
 use ipam_ledger::log::simulated::SimulatedLog;
-use ipam_ledger::log::{Log, ReadError};
+use ipam_ledger::log::Log;
 use ipam_ledger::views::ledger::LedgerView;
 use ipam_ledger::views::lineage::LineageView;
 use ipam_ledger::views::position::PositionError;
@@ -24,7 +24,7 @@ pub struct Projector {
 /// Why nothing was folded.
 pub enum Stuck {
     DiskFull,
-    Log(ReadError),
+    Log,
 }
 
 impl Projector {
@@ -67,8 +67,8 @@ impl Projector {
         let mut count = 0;
         for partition in partitions {
             let admission = &mut self.admissions[partition.0 as usize];
-            let mut reader = log.reader(*partition, admission.next).map_err(Stuck::Log)?;
-            let records = reader.read(records_max, Duration::ZERO).map_err(Stuck::Log)?;
+            let mut reader = log.reader(*partition, admission.next).map_err(|_| Stuck::Log)?;
+            let records = reader.read(records_max, Duration::ZERO).map_err(|_| Stuck::Log)?;
             count += records.len();
             let batch = admit(*partition, admission, &records);
             assert!(batch.stopped.is_none(), "a partition has stopped: {:?}", batch.stopped);

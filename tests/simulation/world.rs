@@ -191,6 +191,7 @@ impl World {
 
     /// Nodes that have slept or been dead for long enough.
     fn wake(&mut self) {
+        self.log.set_reachable(self.now >= self.unreachable_until);
         for n in 0..self.nodes.len() {
             match self.nodes[n].life {
                 Life::Down { until } if self.now >= until => self.start(n),
@@ -198,7 +199,6 @@ impl World {
                 _ => {}
             }
         }
-        self.log.set_reachable(self.now >= self.unreachable_until);
     }
 
     /// One thing for one writer; effects that wait come first more often than not.
@@ -574,11 +574,22 @@ impl World {
         for partition in 0..self.owners.len() {
             let one = self.random.below(self.nodes.len());
             self.owners[partition] = BTreeSet::from([one]);
+            // What was handed to a node that does not write is not known to be decided, and never will be.
+            for (_, node) in self.nodes.iter_mut().enumerate().filter(|(n, _)| *n != one) {
+                node.queues.remove(&Partition(partition as u32));
+            }
         }
         for node in &mut self.nodes {
             (node.clock_off, node.clock_since, node.disk_full_until) = (0, self.now, self.now);
         }
         self.unreachable_until = self.now;
+        self.log.set_reachable(true);
+        for partition in (0..self.partitions).map(Partition) {
+            // A log whose last offsets hold no records shows its end to nobody: one more record does.
+            if self.log.end(partition).is_ok_and(|end| end > self.end(partition)) {
+                self.landed(partition, None, &Arc::from(*b"more"));
+            }
+        }
         for _ in 0..ROUNDS_MAX {
             self.done += 1;
             self.now = self.now.plus_micros(50_000);
@@ -601,7 +612,9 @@ impl World {
         }
         let sources: Vec<_> = self.oracle.lanes.iter().map(|lane| lane.source).collect();
         let topic: Vec<_> = self.topic.iter().map(Vec::len).collect();
-        panic!("it never settles: commands dealt with up to {sources:?} of {topic:?}");
+        let ends: Vec<_> = (0..self.partitions).map(|partition| self.end(Partition(partition)).0).collect();
+        let nodes: Vec<_> = self.nodes.iter().map(|node| node.in_short(self.partitions)).collect();
+        panic!("it never settles: commands dealt with up to {sources:?} of {topic:?}; records up to {ends:?}; {nodes:#?}");
     }
 
     fn is_settled(&self) -> bool {

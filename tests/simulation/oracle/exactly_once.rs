@@ -193,16 +193,6 @@ impl ExactlyOnce {
             }
         }
     }
-
-    /// The records of a partition of the topic.
-    pub fn topic_len(&self, partition: Partition) -> usize {
-        self.topic.get(&partition).map_or(0, Vec::len)
-    }
-
-    /// Everything that was ever sent under an id.
-    pub fn of(&self, key: &Key) -> &[Sent] {
-        self.sent.get(key).map_or(&[], Vec::as_slice)
-    }
 }
 
 fn key_of(value: &Value) -> Option<(Key, Digest)> {
