@@ -209,7 +209,9 @@ impl<'a> Asked<'a> {
 
     /// Who reports of everybody's resources (D19).
     fn is_trusted(&self) -> bool {
-        self.world.administrator == Some(self.principal)
+        // A lone account has nobody else to report of.
+        self.world.management.is_none()
+            || self.world.administrator == Some(self.principal)
             || self.world.ipams.iter().any(|ipam| ipam.owner == self.principal)
     }
 
