@@ -4,13 +4,19 @@
 //! false and costs nothing. `grep -rn 'planted(' src` shows every place.
 
 macro_rules! bugs {
-    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+    ($($(#[doc = $doc:literal])* $name:ident),* $(,)?) => {
         /// One defect.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-        pub enum Bug { $($(#[$doc])* $name),* }
+        pub enum Bug { $($(#[doc = $doc])* $name),* }
 
         impl Bug {
             pub const ALL: &'static [Self] = &[$(Self::$name),*];
+
+            /// What is wrong.
+            #[must_use]
+            pub fn text(self) -> &'static str {
+                match self { $(Self::$name => concat!($($doc),*).trim_ascii()),* }
+            }
         }
     };
 }
@@ -109,8 +115,6 @@ bugs!(
     AsOfOffByOne,
     /// As of an instant, the revision decided then is left out.
     AsOfInstantExclusive,
-    /// The last answer of a command id stands, not the first.
-    LastAnswerStands,
     /// The newest command id of a partition is not kept.
     NewestCommandNotKept,
     /// A released allocation is still listed.

@@ -20,12 +20,19 @@ impl World {
         }
         let organization = self.random.of(&self.organizations).cloned().expect("there is one");
         let known = self.oracle.world(&organization);
-        let kinds = [ResourceKind::Vpc, ResourceKind::Vpc, ResourceKind::Subnet, ResourceKind::Eip, ResourceKind::NetworkInterface];
+        let kinds = [
+            ResourceKind::Vpc,
+            ResourceKind::Vpc,
+            ResourceKind::Subnet,
+            ResourceKind::Eip,
+            ResourceKind::NetworkInterface,
+        ];
         let kind = self.random.of(&kinds).copied().expect("there are some");
         let id = format!("{kind}-{}", self.random.below(3));
         // Few instants, so that observations meet at one.
         let minutes = self.random.between(0, 5);
-        let observed_at = ipam_ledger::domain::time::Timestamp::from_micros(1_767_225_000 * SECOND + minutes * 60 * SECOND);
+        let observed_at =
+            ipam_ledger::domain::time::Timestamp::from_micros(1_767_225_000 * SECOND + minutes * 60 * SECOND);
         let body: CommandBody = match self.random.below(10) {
             0..=5 => {
                 let family = if self.random.one_in(4) { Family::Ipv6 } else { Family::Ipv4 };

@@ -104,7 +104,13 @@ pub fn run(plan: &Plan, tell: bool) -> Ran {
     let went = catch_unwind(AssertUnwindSafe(|| world.run()));
     let message = PANICKED.take().flatten();
     let failure = went.err().map(|_| Failure { step: world.done, message: message.unwrap_or_default() });
-    Ran { steps: world.done, print: world.print, coverage: std::mem::take(&mut world.coverage), told: world.told(), failure }
+    Ran {
+        steps: world.done,
+        print: world.print,
+        coverage: std::mem::take(&mut world.coverage),
+        told: world.told(),
+        failure,
+    }
 }
 
 /// Runs a plan and, if it fails, says all that helps.

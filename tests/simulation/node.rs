@@ -42,9 +42,13 @@ pub struct Node {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Life {
     Up,
-    Down { until: Timestamp },
+    Down {
+        until: Timestamp,
+    },
     /// It does nothing, and does not know it.
-    Paused { until: Timestamp },
+    Paused {
+        until: Timestamp,
+    },
 }
 
 /// A partition that the node writes, or is about to.
@@ -118,7 +122,9 @@ impl Node {
     /// For whoever wonders why nothing goes on.
     pub fn in_short(&self, partitions: u32) -> String {
         let slots = self.slots.iter().map(|(partition, slot)| match slot {
-            Slot::Writing(writer) => format!("{partition}: {:?}, {:?}, room {}", writer.core, writer.source, writer.core.room()),
+            Slot::Writing(writer) => {
+                format!("{partition}: {:?}, {:?}, room {}", writer.core, writer.source, writer.core.room())
+            }
             Slot::Pausing { .. } => format!("{partition}: pausing"),
         });
         let slots = slots.collect::<Vec<_>>();
@@ -223,8 +229,7 @@ impl World {
                 self.nodes[n].slots.remove(&partition);
                 return;
             }
-            let at_end =
-                writer.core.position() >= writer.tail_end || writer.tail_empty_reads >= TAIL_EMPTY_READS_MAX;
+            let at_end = writer.core.position() >= writer.tail_end || writer.tail_empty_reads >= TAIL_EMPTY_READS_MAX;
             if at_end && now >= writer.rest_until && writer.core.may_claim() {
                 let id = Uuid::from_u128(u128::from(self.random.next()) << 64 | u128::from(self.random.next()));
                 let random = self.random.next();
@@ -232,7 +237,11 @@ impl World {
                 writer.claim = Some(Claim { writer: id, at: now });
                 return self.give(n, partition, Input::Claim { now: clock, writer: id, random });
             }
-            return if choice == 0 { self.give(n, partition, Input::Tick { now: clock }) } else { self.read_on(n, partition) };
+            return if choice == 0 {
+                self.give(n, partition, Input::Tick { now: clock })
+            } else {
+                self.read_on(n, partition)
+            };
         }
         if !owns && !writer.finishing {
             writer.finishing = true;
@@ -257,7 +266,8 @@ impl World {
         let clock = self.clock(n);
         let records_max = if self.settling { 1_000 } else { 1 + self.random.below(8) };
         let position = self.writer(n, partition).core.position();
-        let records = self.log.reader(partition, position).and_then(|mut reader| reader.read(records_max, Duration::ZERO));
+        let records =
+            self.log.reader(partition, position).and_then(|mut reader| reader.read(records_max, Duration::ZERO));
         match records {
             Ok(records) if records.is_empty() => self.writer(n, partition).tail_empty_reads += 1,
             Ok(records) => self.give(n, partition, Input::Read { now: clock, records }),
@@ -441,7 +451,12 @@ impl World {
                     let next = disk.ledger().covered(*partition).expect("memory can be read");
                     for (id, history) in &self.oracle.histories {
                         if self.oracle.once.home_of(id) == *partition {
-                            super::oracle::views::head(disk.rows(ipam_ledger::views::ledger::LEDGER), id, history, next);
+                            super::oracle::views::head(
+                                disk.rows(ipam_ledger::views::ledger::LEDGER),
+                                id,
+                                history,
+                                next,
+                            );
                         }
                     }
                 }
@@ -464,7 +479,10 @@ fn input_in_short(input: &Input) -> String {
             format!("commands {:?}", records.iter().map(|record| record.offset.0).collect::<Vec<_>>())
         }
         Input::Local { requests, .. } => {
-            format!("requests {:?}", requests.iter().filter_map(|one| one.ticket).map(|ticket| ticket.0).collect::<Vec<_>>())
+            format!(
+                "requests {:?}",
+                requests.iter().filter_map(|one| one.ticket).map(|ticket| ticket.0).collect::<Vec<_>>()
+            )
         }
         other => format!("{other:?}"),
     }
@@ -475,7 +493,13 @@ fn effect_in_short(effect: &Effect) -> String {
         Effect::Append(records) => {
             let header = |record: &NewRecord| {
                 let header = record.header;
-                format!("{:?} {}.{} of {:?}", header.kind, header.epoch, header.seq, header.source.map(|source| source.0))
+                format!(
+                    "{:?} {}.{} of {:?}",
+                    header.kind,
+                    header.epoch,
+                    header.seq,
+                    header.source.map(|source| source.0)
+                )
             };
             format!("Append {:?}", records.iter().map(header).collect::<Vec<_>>())
         }

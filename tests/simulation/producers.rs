@@ -184,7 +184,8 @@ impl World {
             }
             return Some((ipam.owner, body.into()));
         }
-        let mut body = CreatePool { locale: self.random.one_in(2).then(|| region("eu-central-1")), ..CreatePool::default() };
+        let mut body =
+            CreatePool { locale: self.random.one_in(2).then(|| region("eu-central-1")), ..CreatePool::default() };
         match known.pools.first().filter(|_| self.random.one_in(2)) {
             Some(source) => {
                 body.source_pool = Some(source.id);
@@ -241,7 +242,14 @@ impl World {
                 let scope = self.random.of(&known.scopes).map(|scope| scope.id);
                 let scope = scope.unwrap_or_else(|| "ipam-scope-00000000000000000".parse().expect("well formed"));
                 let description = self.description();
-                (owner, if self.random.one_in(4) { DeleteScope { scope }.into() } else { ModifyScope { scope, description }.into() })
+                (
+                    owner,
+                    if self.random.one_in(4) {
+                        DeleteScope { scope }.into()
+                    } else {
+                        ModifyScope { scope, description }.into()
+                    },
+                )
             }
             12 | 13 => {
                 let resource = self.object(known);
@@ -285,7 +293,9 @@ fn missing(known: &Known, lone: bool) -> Option<(AccountId, CommandBody)> {
         CommandBody::CreateOrganization(_) => known.management.is_none(),
         CommandBody::AddAccount(body) => !known.is_member(body.account),
         CommandBody::SetQuota(body) => !known.quotas.contains_key(&body.quota),
-        CommandBody::DelegateAdmin(_) => known.administrator.is_none() && known.registered.is_none() && known.ipams.is_empty(),
+        CommandBody::DelegateAdmin(_) => {
+            known.administrator.is_none() && known.registered.is_none() && known.ipams.is_empty()
+        }
         CommandBody::CreateIpam(_) => known.ipams.is_empty(),
         _ => false,
     })

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipam_ledger::log::Log;
 use ipam_ledger::log::admission::Admission;
 use ipam_ledger::log::record::Partition;
 use ipam_ledger::log::simulated::SimulatedLog;
-use ipam_ledger::log::Log;
 use ipam_ledger::views::ledger::LedgerView;
 use ipam_ledger::views::lineage::LineageView;
 use ipam_ledger::views::position::PositionError;
@@ -40,7 +40,8 @@ impl Projector {
                 position.check(name, log, *partition)?;
             }
             for (partition, behind) in (0..).map(Partition).zip(&mut admissions) {
-                let admission = positions.get(&partition).map(|position| position.admission.clone()).unwrap_or_default();
+                let admission =
+                    positions.get(&partition).map(|position| position.admission.clone()).unwrap_or_default();
                 if behind.as_ref().is_none_or(|behind: &Admission| admission.next < behind.next) {
                     *behind = Some(admission);
                 }

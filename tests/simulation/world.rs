@@ -227,14 +227,16 @@ impl World {
         }
         let partition = self.random.below(self.flights.len());
         let flights = &self.flights[partition];
-        let Some(first) = self.random.of(&flights.iter().map(|flight| flight.writer).collect::<Vec<_>>()).copied() else {
+        let Some(first) = self.random.of(&flights.iter().map(|flight| flight.writer).collect::<Vec<_>>()).copied()
+        else {
             return;
         };
         let index = flights.iter().position(|flight| flight.writer == first).expect("it is among them");
         let count = 1 + self.random.below(4);
         for _ in 0..count {
             let waiting = self.flights[partition].len();
-            let index = if waiting > 1 && self.fault(Fault::RecordOvertakes) { self.random.below(waiting) } else { index };
+            let index =
+                if waiting > 1 && self.fault(Fault::RecordOvertakes) { self.random.below(waiting) } else { index };
             let Some(flight) = self.flights[partition].remove(index) else { return };
             if self.fault(Fault::RecordLost) {
                 let learns = self.random.one_in(2);
@@ -259,8 +261,7 @@ impl World {
             None => self.log.land_foreign(partition, value),
         }
         let end = self.log.end(partition).expect("records land only in a log that can be reached");
-        let record =
-            Record { offset: Offset(end.0 - 1), appended_at: self.now, header, value: Arc::clone(value) };
+        let record = Record { offset: Offset(end.0 - 1), appended_at: self.now, header, value: Arc::clone(value) };
         self.tell(|| format!("landed in {partition} at {}: {header:?}", record.offset));
         self.hash(record.offset.0 << 8 | u64::from(partition.0));
         value.iter().take(1_000).for_each(|byte| self.hash(u64::from(*byte)));
@@ -614,7 +615,9 @@ impl World {
         let topic: Vec<_> = self.topic.iter().map(Vec::len).collect();
         let ends: Vec<_> = (0..self.partitions).map(|partition| self.end(Partition(partition)).0).collect();
         let nodes: Vec<_> = self.nodes.iter().map(|node| node.in_short(self.partitions)).collect();
-        panic!("it never settles: commands dealt with up to {sources:?} of {topic:?}; records up to {ends:?}; {nodes:#?}");
+        panic!(
+            "it never settles: commands dealt with up to {sources:?} of {topic:?}; records up to {ends:?}; {nodes:#?}"
+        );
     }
 
     fn is_settled(&self) -> bool {

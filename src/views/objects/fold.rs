@@ -12,6 +12,7 @@ use crate::domain::id::{AccountId, AllocationId, OrganizationId, PoolId, Revisio
 use crate::domain::outcome::{Moment, Outcome};
 use crate::domain::pool::{Placement, PoolUsage};
 use crate::domain::{Row, RowKey, State};
+use crate::planted::{Bug, planted};
 use crate::views::answer::Stamp;
 use crate::views::stored;
 use crate::views::table::{Table, TableError};
@@ -30,7 +31,7 @@ impl Usages {
 /// the source pools of what goes.
 pub(in crate::views) fn pools_before(state: &State, outcome: &Outcome) -> BTreeSet<PoolId> {
     let deleted = outcome.events().iter().filter_map(|event| match event {
-        Event::PoolDeleted(deleted) => Some(deleted.pool),
+        Event::PoolDeleted(deleted) if !planted(Bug::ParentUsageStale) => Some(deleted.pool),
         _ => None,
     });
     deleted.filter_map(|pool| state.pools().get(pool)?.source_pool).collect()
@@ -156,7 +157,13 @@ impl Fold<'_> {
             // With its pool: whoever asks sees that the pool is gone.
             _ if self.state.pools().get(pool).is_none() => return Ok(None),
             _ => {
-                self.put_holding(pool, before.cidr, id, created.revision, Some(self.moment.revision));
+                self.put_holding(
+                    pool,
+                    before.cidr,
+                    id,
+                    created.revision,
+                    Some(self.moment.revision).filter(|_| !planted(Bug::ReleasedStillListed)),
+                );
                 let ended = Some(self.stamp.clone());
                 ObjectRow { created, changed, ended, object: Object::Allocation { row: before, placement } }
             }

@@ -11,6 +11,7 @@ use crossbeam_channel::Receiver;
 
 use super::follow::{Batch, Item};
 use crate::log::record::{Offset, Partition};
+use crate::planted::{Bug, planted};
 use crate::views::position::Position;
 use crate::views::progress::Progress;
 use crate::views::store::{Commit, Overlay, Store};
@@ -210,7 +211,7 @@ impl Followed {
             let Some(position) = &batch.position else { continue };
             let held = self.positions.get(&batch.partition).map(|position| position.offset);
             let is_new = |offset: Offset| held.is_none_or(|held| offset > held);
-            for item in batch.items.iter().filter(|item| is_new(item.record.offset)) {
+            for item in batch.items.iter().filter(|item| is_new(item.record.offset) || planted(Bug::FoldedTwice)) {
                 self.fold_one(&mut table, batch.partition, item)?;
             }
             if is_new(position.offset) {
@@ -226,12 +227,7 @@ impl Followed {
         self.positions.extend(positions);
     }
 
-    fn fold_one(
-        &mut self,
-        table: &mut Overlay<'_>,
-        partition: Partition,
-        item: &Item,
-    ) -> Result<(), Trouble> {
+    fn fold_one(&mut self, table: &mut Overlay<'_>, partition: Partition, item: &Item) -> Result<(), Trouble> {
         let offset = item.record.offset;
         let admitted = Admitted { partition, offset, outcome: &item.outcome, value: &item.record.value };
         // What a panic leaves half done is thrown away: the overlay, and by `reset` the view's memory.

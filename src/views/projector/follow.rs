@@ -136,7 +136,8 @@ impl Follower {
 /// Admits and decodes the records behind `admission`. A record that is admitted and cannot be read stops the
 /// partition before it.
 pub fn admit(partition: Partition, admission: &mut Admission, records: &[Record]) -> Batch {
-    let mut batch = Batch { partition, items: Vec::with_capacity(records.len()), position: None, at_end: false, stopped: None };
+    let mut batch =
+        Batch { partition, items: Vec::with_capacity(records.len()), position: None, at_end: false, stopped: None };
     let mut last = None;
     for record in records {
         let before = admission.clone();

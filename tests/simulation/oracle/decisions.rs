@@ -86,8 +86,10 @@ fn foreseen(before: &World, command: &Command, outcome: &Outcome) -> Option<Pred
             let mut it = Prediction::default();
             let may = before.management.is_none_or(|management| management == asks);
             it.refuse(!may, &[Reason::Unauthorized]);
-            let fixed =
-                matches!(body.quota, Quota::AdministratorsPerOrganization | Quota::IpamsPerRegion | Quota::ResourceDiscoveriesPerRegion);
+            let fixed = matches!(
+                body.quota,
+                Quota::AdministratorsPerOrganization | Quota::IpamsPerRegion | Quota::ResourceDiscoveriesPerRegion
+            );
             it.refuse(fixed, &[Reason::Quota]);
             it.refuse(body.value == 0 || body.value > 100_000, &[Reason::Parameter]);
             it
@@ -131,9 +133,8 @@ fn if_revision(before: &World, history: &History, command: &Command, code: Optio
     };
     assert!(!refused || history.revision() > asked, "nothing changed after {asked}, and the command is refused");
     let Some(pool) = named_pool(&command.body) else { return };
-    let visible = before
-        .pool(pool)
-        .is_some_and(|pool| before.ipam_of_scope(pool.scope).owner == command.principal.account);
+    let visible =
+        before.pool(pool).is_some_and(|pool| before.ipam_of_scope(pool.scope).owner == command.principal.account);
     let changed = pool_changed_at(history, pool);
     if visible && before.is_member(command.principal.account) {
         assert_eq!(refused, changed > asked, "{pool} changed at {changed}; the command holds up to {asked}");

@@ -7,10 +7,10 @@ use ipam_ledger::domain::digest::Digest;
 use ipam_ledger::domain::id::{CommandId, OrganizationId};
 use ipam_ledger::domain::outcome::Decision;
 use ipam_ledger::domain::rejection::Code;
+use ipam_ledger::log::SourceRecord;
 use ipam_ledger::log::partition::partition_of;
 use ipam_ledger::log::record::{Offset, Partition, SourceOffset};
 use ipam_ledger::log::wire::{Decoded, decode_command, decode_outcome};
-use ipam_ledger::log::SourceRecord;
 use serde_json::{Value, json};
 
 pub type Key = (OrganizationId, CommandId);
@@ -179,7 +179,10 @@ impl ExactlyOnce {
                 match put {
                     Put::Garbage => assert!(dead, "garbage at {partition}/{offset} is no dead letter"),
                     Put::Command { key, forwarded, .. } if self.home_of(&key.0) != *partition && *forwarded => {
-                        assert!(dead, "{key:?} at {partition}/{offset} was forwarded to the wrong place: a dead letter");
+                        assert!(
+                            dead,
+                            "{key:?} at {partition}/{offset} was forwarded to the wrong place: a dead letter"
+                        );
                     }
                     Put::Command { key, digest, .. } => {
                         let Some(recorded) = self.recorded.get(key) else {
@@ -187,7 +190,10 @@ impl ExactlyOnce {
                         };
                         let here = self.home_of(&key.0) == *partition;
                         let mismatch = here && recorded.digest != *digest;
-                        assert!(!mismatch || dead, "{key:?} at {partition}/{offset} lost against another: a dead letter");
+                        assert!(
+                            !mismatch || dead,
+                            "{key:?} at {partition}/{offset} lost against another: a dead letter"
+                        );
                     }
                 }
             }

@@ -67,8 +67,7 @@ impl Oracle {
 
     fn outcome(&mut self, partition: Partition, record: &Record, header: Header, coverage: &mut Coverage) {
         let outcome = decode_outcome(&record.value).expect("what counts can be read");
-        let recorded =
-            Recorded { digest: outcome.digest, offset: record.offset, value: Arc::clone(&record.value) };
+        let recorded = Recorded { digest: outcome.digest, offset: record.offset, value: Arc::clone(&record.value) };
         let sent = self.once.outcome(partition, header.source, &outcome, recorded);
         match &outcome.decision {
             Decision::Accepted(events) => {
@@ -88,7 +87,8 @@ impl Oracle {
         let on_record = !history.pasts.is_empty() || matches!(outcome.decision, Decision::Accepted(_));
         assert_eq!(outcome.revision.is_some(), on_record, "a refusal by what does not exist is no part of a history");
         assert!(
-            outcome.reason == sent.reason || matches!(&outcome.decision, Decision::Rejected(rejection) if rejection.code == Code::RecordTooLarge),
+            outcome.reason == sent.reason
+                || matches!(&outcome.decision, Decision::Rejected(rejection) if rejection.code == Code::RecordTooLarge),
             "the outcome carries the reason that was given"
         );
         let before = history.world();

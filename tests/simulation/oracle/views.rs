@@ -57,11 +57,17 @@ pub fn moments(rows: &dyn Rows, id: &OrganizationId, known: &[Past], nth: usize)
 pub fn outcomes(rows: &dyn Rows, id: &OrganizationId, known: &[Past], nth: usize) {
     let from = nth % known.len();
     let found = LedgerRows(rows).outcomes(id, Revision(from as u64 + 1), 3).expect("memory can be read");
-    let expected: Vec<_> = known.iter().skip(from).take(3).map(|past| (Some(past.moment.revision), &past.value)).collect();
+    let expected: Vec<_> =
+        known.iter().skip(from).take(3).map(|past| (Some(past.moment.revision), &past.value)).collect();
     assert_eq!(found.iter().map(|one| (one.revision, &one.value)).collect::<Vec<_>>(), expected, "outcomes of {id}");
     for past in known.iter().skip(from).take(3) {
         let found = LedgerRows(rows).outcome(id, past.outcome.command_id).expect("memory can be read");
-        assert_eq!(found.map(|one| one.value).as_ref(), Some(&past.value), "the outcome of {}", past.outcome.command_id);
+        assert_eq!(
+            found.map(|one| one.value).as_ref(),
+            Some(&past.value),
+            "the outcome of {}",
+            past.outcome.command_id
+        );
     }
 }
 
@@ -75,14 +81,26 @@ pub fn objects(rows: &dyn Rows, id: &OrganizationId, past: &Past) {
     let mut told = Vec::new();
     flatten(tree.body.pools, &mut told);
     let names: BTreeSet<PoolId> = told.iter().map(|pool| pool.pool).collect();
-    assert_eq!(names, world.pools.iter().map(|pool| pool.id).collect(), "the pools of {id} at {}", past.moment.revision);
+    assert_eq!(
+        names,
+        world.pools.iter().map(|pool| pool.id).collect(),
+        "the pools of {id} at {}",
+        past.moment.revision
+    );
     for pool in &told {
         let known = world.pool(pool.pool).expect("they are the same");
         same_pool(world, known, pool);
-        let told: Vec<Cidr> =
-            ledger.pool_cidrs(id, &when, pool.pool).expect("it is there").body.items.iter().map(|one| one.cidr).collect();
+        let told: Vec<Cidr> = ledger
+            .pool_cidrs(id, &when, pool.pool)
+            .expect("it is there")
+            .body
+            .items
+            .iter()
+            .map(|one| one.cidr)
+            .collect();
         assert_eq!(told, world.cidrs_of(pool.pool), "the CIDRs of {}", pool.pool);
-        let told = ledger.allocations(id, &when, pool.pool, &Paging { limit: 1_000, after: None }).expect("it is there");
+        let told =
+            ledger.allocations(id, &when, pool.pool, &Paging { limit: 1_000, after: None }).expect("it is there");
         let told: BTreeSet<_> = told.body.items.iter().map(|one| (one.allocation, one.cidr)).collect();
         let expected: BTreeSet<_> = world.holds_of(pool.pool).map(|hold| (hold.id, hold.cidr)).collect();
         assert_eq!(told, expected, "the allocations of {} at {}", pool.pool, past.moment.revision);

@@ -53,7 +53,8 @@ impl World {
     fn inv_i4_s1(&self) {
         for ipam in &self.ipams {
             for visibility in [Visibility::Private, Visibility::Public] {
-                let of_it = || self.scopes.iter().filter(|scope| (scope.ipam, scope.visibility) == (ipam.id, visibility));
+                let of_it =
+                    || self.scopes.iter().filter(|scope| (scope.ipam, scope.visibility) == (ipam.id, visibility));
                 assert_eq!(of_it().filter(|scope| scope.is_default).count(), 1, "INV-I4: {ipam:?}");
                 assert!(visibility == Visibility::Private || of_it().count() == 1, "INV-S1: {ipam:?}");
             }

@@ -330,9 +330,7 @@ impl World {
                 self.facts.retain(|fact| (&fact.name, fact.at, fact.revision) != (&name, it.observed_at, it.revision));
                 assert_eq!(self.facts.len() + 1, before, "one observation is withdrawn");
             }
-            Event::ScopeModified(_)
-            | Event::ResourceTagged(_)
-            | Event::ResourceUntagged(_) => {}
+            Event::ScopeModified(_) | Event::ResourceTagged(_) | Event::ResourceUntagged(_) => {}
         }
     }
 
