@@ -30,9 +30,9 @@ macro_rules! faults {
 faults!(
     // Nodes.
     /// A node dies while effects wait to be carried out.
-    CrashBetweenEffects = "crash-between-effects", 8;
+    CrashBetweenEffects = "crash-between-effects", 5;
     /// A node dies at any other moment.
-    Crash = "crash", 600;
+    Crash = "crash", 350;
     /// It comes back without its view store.
     SnapshotLost = "snapshot-lost", 150;
     /// It comes back with a view store whose position is of another record.
@@ -42,11 +42,11 @@ faults!(
     /// It comes back with a view store with rows that cannot be read.
     SnapshotUnreadable = "snapshot-unreadable", 60;
     /// A node is paused for long, and wakes up deposed.
-    Pause = "pause", 400;
+    Pause = "pause", 250;
     /// A node's clock jumps, by less than a minute.
     ClockJump = "clock-jump", 400;
     /// A node's clock is more than a minute off.
-    ClockOff = "clock-off", 250;
+    ClockOff = "clock-off", 200;
     /// A node's disk is full: its views cannot be written.
     DiskFull = "disk-full", 200;
     // The group.
@@ -66,7 +66,7 @@ faults!(
     /// A record lands before its elders.
     RecordOvertakes = "record-overtakes", 10;
     /// Nobody reaches the log for a while.
-    LogUnreachable = "log-unreachable", 250;
+    LogUnreachable = "log-unreachable", 200;
     /// Offsets are skipped.
     OffsetsSkipped = "offsets-skipped", 250;
     /// Somebody else's record lands.
@@ -102,7 +102,7 @@ faults!(
     /// A command id that is no UUIDv7, or an old one.
     OddId = "odd-id", 200;
     /// A command that holds only if nothing changed.
-    IfRevision = "if-revision", 150;
+    IfRevision = "if-revision", 70;
     /// A command is handed to a node, not put into the topic.
     HandedOver = "handed-over", 300;
     /// It is handed to a node that does not decide it.

@@ -49,9 +49,9 @@ use plan::Plan;
 use world::World;
 
 /// The steps of one run before it is left to settle.
-const STEPS_PER_RUN: u64 = 1_500;
+const STEPS_PER_RUN: u64 = 2_500;
 const THREADS: usize = 2;
-const SHRINK_FOR: Duration = Duration::from_mins(2);
+const SHRINK_FOR: Duration = Duration::from_mins(1);
 
 /// What came of a run.
 #[derive(Debug)]

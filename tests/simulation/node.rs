@@ -30,6 +30,8 @@ pub struct Node {
     pub clock_off: i64,
     /// Since when it is off by so much.
     pub clock_since: Timestamp,
+    /// When somebody mends it.
+    pub clock_until: Timestamp,
     pub life: Life,
     pub disk: SharedDisk,
     pub projector: Option<Projector>,
@@ -93,6 +95,7 @@ impl Node {
         Self {
             clock_off: 0,
             clock_since: now,
+            clock_until: now,
             life: Life::Down { until: now },
             disk: SharedDisk::new(),
             projector: None,
@@ -248,8 +251,8 @@ impl World {
             return self.give(n, partition, Input::Finish);
         }
         match choice {
-            0..=1 => self.take_handed(n, partition),
-            2..=4 => self.take_sourced(n, partition),
+            0 => self.take_handed(n, partition),
+            1..=4 => self.take_sourced(n, partition),
             5 => self.give(n, partition, Input::Tick { now: clock }),
             _ => self.read_on(n, partition),
         }
@@ -296,7 +299,7 @@ impl World {
 
     fn take_sourced(&mut self, n: usize, partition: Partition) {
         let now = self.clock(n);
-        let more = 1 + self.random.below(5);
+        let more = 2 + self.random.below(6);
         let topic_len = self.topic[partition.0 as usize].len();
         let writer = self.writer(n, partition);
         let Some(source) = writer.source else { return };
@@ -430,7 +433,7 @@ impl World {
     fn pause_writer(&mut self, n: usize, partition: Partition, why: &str) {
         self.coverage.hit("end", why);
         self.tell(|| format!("node {n} ends its incarnation of {partition}: {why}"));
-        let pause = self.random.between(5_000, 300_000);
+        let pause = self.random.between(5_000, 100_000);
         self.nodes[n].slots.insert(partition, Slot::Pausing { until: self.now.plus_micros(pause) });
     }
 

@@ -1,6 +1,8 @@
 //! Producers: they ask for what makes sense, and for what does not, by the book and against it. They know what is
 //! acknowledged, as anybody does who reads the log.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use ipam_ledger::address::{Cidr, Family};
 use ipam_ledger::domain::change::Change;
 use ipam_ledger::domain::command::{
@@ -26,7 +28,14 @@ use crate::model::{ADMIN, LATE, MANAGEMENT, MEMBER, STRANGER, account, preamble,
 #[derive(Default)]
 pub struct Producers {
     sent: Vec<Value>,
+    /// Organisations that were set up once, by a script.
+    set_up: BTreeSet<OrganizationId>,
+    /// When something was asked for last, by step: it takes a while until anything is known of it.
+    asked: BTreeMap<String, u64>,
 }
+
+/// What is not there after so many steps is asked for again.
+const STEPS_OF_PATIENCE: u64 = 150;
 
 impl World {
     /// A producer sends something.
@@ -38,15 +47,34 @@ impl World {
             let garbage = self.random.of(&options).cloned().expect("there are some");
             return self.put(partition, None, garbage, false);
         }
+        let organization = self.random.of(&self.organizations).cloned().expect("there is one");
+        if self.producers.set_up.insert(organization.clone()) {
+            return self.set_up(&organization);
+        }
         let again = !self.producers.sent.is_empty() && self.fault(Fault::Retry);
         let command = if again {
             let all = self.producers.sent.len();
             let lately = if self.random.one_in(2) { all.min(6) } else { all };
             self.producers.sent[all - 1 - self.random.below(lately)].clone()
         } else {
-            self.new_command()
+            let known = self.oracle.world(&organization);
+            let (asks, body) = self.wish(&organization, &known);
+            self.command(&organization, asks, body)
         };
         self.send(command);
+    }
+
+    /// Everything that an organisation needs, in one go. What goes wrong is asked for again later.
+    fn set_up(&mut self, organization: &OrganizationId) {
+        let script = match organization.lone_account() {
+            Some(lone) => vec![(lone, create_ipam("eu-central-1").into())],
+            None => preamble(),
+        };
+        for (asks, body) in script {
+            self.not_lately(format!("{organization} {}", body.type_name()));
+            let command = self.command(organization, asks, body);
+            self.send(command);
+        }
     }
 
     /// Sends a command: into the topic, or to a node.
@@ -76,13 +104,6 @@ impl World {
 
     fn any_partition(&mut self) -> Partition {
         Partition(u32::try_from(self.random.below(self.topic.len())).expect("small"))
-    }
-
-    fn new_command(&mut self) -> Value {
-        let organization = self.random.of(&self.organizations).cloned().expect("there is one");
-        let known = self.oracle.world(&organization);
-        let (asks, body) = self.wish(&organization, &known);
-        self.command(&organization, asks, body)
     }
 
     /// A command as it is sent, with an id of its own or, now and then, another's.
@@ -149,22 +170,33 @@ impl World {
     /// Who asks, and for what.
     fn wish(&mut self, organization: &OrganizationId, known: &Known) -> (AccountId, CommandBody) {
         let lone = organization.lone_account().is_some();
-        if !self.random.one_in(4)
-            && let Some(missing) = missing(known, lone)
+        if let Some(missing) = missing(known, lone)
+            && self.not_lately(format!("{organization} {}", missing.1.type_name()))
         {
             return missing;
         }
-        if known.pools.len() < 4
-            && self.random.one_in(3)
+        let spacious = known.pools.iter().filter(|pool| !known.cidrs_of(pool.id).is_empty()).count();
+        if spacious < 3
             && let Some(wish) = self.grow(known)
+            && self.not_lately(format!("{organization} {:?}", wish.1))
         {
             return wish;
         }
-        if self.random.one_in(7) {
+        if self.random.one_in(12) {
             return self.odd_wish(known);
         }
         let bytes = self.random.bytes::<48>();
         generate::command(&mut Dice(&bytes), known, self.now)
+    }
+
+    fn not_lately(&mut self, what: String) -> bool {
+        let now = self.done;
+        let before = self.producers.asked.get(&what).copied();
+        let patient = before.is_some_and(|before| now < before + STEPS_OF_PATIENCE);
+        if !patient {
+            self.producers.asked.insert(what, now);
+        }
+        !patient
     }
 
     /// Pools with space, so that there is something to allocate from.
@@ -176,11 +208,13 @@ impl World {
             let mut body = ProvisionPoolCidr { pool: pool.id, cidr: None, netmask_length: None };
             match (pool.source, pool.family) {
                 (Some(_), family) => body.netmask_length = Some(family.bits() - 6 - self.random.below(3) as u8),
-                (None, Family::Ipv4) => {
-                    let third = self.random.below(4);
-                    body.cidr = Some(cidr(&format!("10.0.{}.0/23", third / 2 * 2)));
+                (None, family) => {
+                    let base = if family == Family::Ipv4 { 0x0a00_0000 } else { 0xfd01_u128 << 112 };
+                    let block = |n: u128| Cidr::containing(family, base + (n << 8), family.bits() - 8);
+                    let is_free = |block: &Cidr| !known.provisioned.iter().any(|(_, other)| other.overlaps(*block));
+                    let free: Vec<_> = (0..4).map(block).filter(is_free).collect();
+                    body.cidr = Some(self.random.of(&free).copied()?);
                 }
-                (None, Family::Ipv6) => body.cidr = Some(cidr("fd01::/118")),
             }
             return Some((ipam.owner, body.into()));
         }
@@ -218,7 +252,6 @@ impl World {
             5 => (asks, AddAccount { account: somebody, name: None }.into()),
             6 => (asks, CreateOrganization { management_account: asks }.into()),
             7 => {
-                // Never below what there may be already.
                 let quotas = [Quota::PoolsPerScope, Quota::ScopesPerIpam, Quota::PoolDepth, Quota::IpamsPerRegion];
                 let quota = self.random.of(&quotas).copied().expect("there are four");
                 let now = u32::try_from(known.quota(quota)).expect("small");
@@ -309,8 +342,4 @@ fn create_ipam(home: &str) -> CreateIpam {
         name: None,
         tags: Tags::new(),
     }
-}
-
-fn cidr(text: &str) -> Cidr {
-    text.parse().expect("well formed")
 }

@@ -83,7 +83,7 @@ impl World {
         let partitions = 1 + u32::try_from(random.below(3)).expect("small");
         let nodes = 1 + random.below(3);
         let organizations: Vec<OrganizationId> =
-            ORGANIZATIONS.iter().take(1 + random.below(3)).map(|id| id.parse().expect("well formed")).collect();
+            ORGANIZATIONS.iter().take(1 + random.below(2)).map(|id| id.parse().expect("well formed")).collect();
         let mut organizations = organizations;
         if random.one_in(4) {
             organizations.push(ORGANIZATIONS[3].parse().expect("well formed"));
@@ -91,8 +91,8 @@ impl World {
         let small_records = random.one_in(8);
         let limits = Limits {
             record_bytes_max: if small_records { 1_600 } else { 900 * 1024 },
-            in_flight_outcomes_max: 3 + random.below(8),
-            batch_commands_max: 1 + random.below(5),
+            in_flight_outcomes_max: 4 + random.below(12),
+            batch_commands_max: 2 + random.below(6),
             recent_ids_max: 1 + random.below(12),
             recent_bytes_max: if random.one_in(3) { 4_000 } else { 1 << 20 },
             uncovered_ids_max: 20 + random.below(60),
@@ -178,9 +178,9 @@ impl World {
         self.now = self.now.plus_micros(pause);
         self.wake();
         match self.random.below(1_000) {
-            0..110 => self.produce(),
-            110..150 => self.observe(),
-            150..670 => self.write(),
+            0..100 => self.produce(),
+            100..112 => self.observe(),
+            112..670 => self.write(),
             670..800 => self.land(),
             800..890 => self.fold(),
             890..915 => self.flush(),
@@ -193,6 +193,10 @@ impl World {
     fn wake(&mut self) {
         self.log.set_reachable(self.now >= self.unreachable_until);
         for n in 0..self.nodes.len() {
+            let node = &mut self.nodes[n];
+            if node.clock_off != 0 && self.now >= node.clock_until {
+                (node.clock_off, node.clock_since) = (0, self.now);
+            }
             match self.nodes[n].life {
                 Life::Down { until } if self.now >= until => self.start(n),
                 Life::Paused { until } if self.now >= until => self.nodes[n].life = Life::Up,
@@ -299,7 +303,7 @@ impl World {
     /// All that is not durable is gone. What was handed to the log may be gone, too, or still land.
     pub fn crash(&mut self, n: usize) {
         self.tell(|| format!("node {n} crashes"));
-        let until = self.now.plus_micros(self.random.between(10_000, 2 * SECOND));
+        let until = self.now.plus_micros(self.random.between(10_000, SECOND / 2));
         let node = &mut self.nodes[n];
         node.disk.lock().crash();
         let positions = FAMILIES.map(|family| node.disk.lock().positions(family));
@@ -432,15 +436,15 @@ impl World {
         match kind {
             Fault::Crash => self.crash(n),
             Fault::Pause => {
-                let until = self.now.plus_micros(self.random.between(SECOND / 2, 5 * SECOND));
+                let until = self.now.plus_micros(self.random.between(SECOND / 5, 2 * SECOND));
                 self.nodes[n].life = Life::Paused { until };
             }
             Fault::ClockJump => self.set_clock(n, 25 * SECOND),
             Fault::ClockOff => self.set_clock(n, 300 * SECOND),
-            Fault::DiskFull => self.nodes[n].disk_full_until = self.now.plus_micros(SECOND),
+            Fault::DiskFull => self.nodes[n].disk_full_until = self.now.plus_micros(SECOND / 2),
             Fault::Rebalance => self.rebalance(partition, n),
             Fault::LogUnreachable => {
-                self.unreachable_until = self.now.plus_micros(self.random.between(SECOND / 20, SECOND));
+                self.unreachable_until = self.now.plus_micros(self.random.between(SECOND / 50, SECOND / 3));
                 self.log.set_reachable(false);
             }
             Fault::OffsetsSkipped => self.log.skip_offsets(partition, 1),
@@ -455,8 +459,9 @@ impl World {
     }
 
     fn set_clock(&mut self, n: usize, by: i64) {
-        self.nodes[n].clock_off = self.random.between(-by, by);
-        self.nodes[n].clock_since = self.now;
+        let mended = self.now.plus_micros(self.random.between(SECOND / 2, 4 * SECOND));
+        let node = &mut self.nodes[n];
+        (node.clock_off, node.clock_since, node.clock_until) = (self.random.between(-by, by), self.now, mended);
     }
 
     fn rebalance(&mut self, partition: Partition, to: usize) {

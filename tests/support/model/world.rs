@@ -332,6 +332,7 @@ impl World {
             }
             Event::ScopeModified(_) | Event::ResourceTagged(_) | Event::ResourceUntagged(_) => {}
         }
+        self.quotas_hold(event);
     }
 
     fn release(&mut self, which: impl Fn(&Hold) -> bool) {
