@@ -29,7 +29,6 @@ use crate::address::Cidr;
 use crate::domain::allocation::preview_next_cidr;
 use crate::domain::command::Command;
 use crate::domain::id::{AllocationId, CommandId, IpamId, OrganizationId, PoolId, Revision, ScopeId};
-use crate::domain::outcome::Moment;
 use crate::domain::rejection::Rejection;
 use crate::domain::{Context, State};
 use crate::log::Log;

@@ -231,6 +231,11 @@ impl World {
             }
         }
         if self.random.one_in(4) {
+            let family = known.pools.first().filter(|_| body.source_pool.is_some()).map(|pool| pool.family);
+            body.allocation_min_netmask_length =
+                Some(family.or(body.address_family).map_or(32, Family::bits) - 4 - self.random.below(2) as u8);
+        }
+        if self.random.one_in(4) {
             body.allocation_resource_tags = [("env".to_owned(), "prod".to_owned())].into();
         }
         Some((ipam.owner, body.into()))
