@@ -119,8 +119,8 @@ bugs!(
     NewestCommandNotKept,
     /// A released allocation is still listed.
     ReleasedStillListed,
-    /// The counters of a source pool are not brought up to date.
-    ParentUsageStale,
+    /// The counters of a pool are not brought up to date by its allocations.
+    UsageStale,
     /// Observations do not change what is free.
     FreeSpaceStale,
     /// The observation that arrives last wins.

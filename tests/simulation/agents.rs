@@ -28,9 +28,10 @@ impl World {
             ResourceKind::NetworkInterface,
         ];
         let kind = self.random.of(&kinds).copied().expect("there are some");
-        let id = format!("{kind}-{}", self.random.below(3));
+        // Few, and theirs alone.
+        let id = format!("{kind}-seen-{}", self.random.below(2));
         // Few instants, so that observations meet at one.
-        let minutes = self.random.between(0, 5);
+        let minutes = self.random.between(0, 2);
         let observed_at =
             ipam_ledger::domain::time::Timestamp::from_micros(1_767_225_000 * SECOND + minutes * 60 * SECOND);
         let body: CommandBody = match self.random.below(10) {
@@ -51,7 +52,7 @@ impl World {
                 let attributes = ResourceAttributes {
                     account: self.random.of(&accounts).map(|text| account(text)),
                     region: Some(region(if self.random.one_in(5) { "us-east-1" } else { "eu-central-1" })),
-                    parent: (kind == ResourceKind::Subnet).then(|| "vpc-0".to_owned()),
+                    parent: (kind == ResourceKind::Subnet).then(|| "vpc-seen-0".to_owned()),
                     ..ResourceAttributes::default()
                 };
                 ObserveResource { kind, id, observed_at, cidrs, attributes }.into()

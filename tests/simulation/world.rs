@@ -179,8 +179,8 @@ impl World {
         self.wake();
         match self.random.below(1_000) {
             0..100 => self.produce(),
-            100..112 => self.observe(),
-            112..670 => self.write(),
+            100..116 => self.observe(),
+            116..670 => self.write(),
             670..800 => self.land(),
             800..890 => self.fold(),
             890..915 => self.flush(),

@@ -31,7 +31,7 @@ impl Usages {
 /// the source pools of what goes.
 pub(in crate::views) fn pools_before(state: &State, outcome: &Outcome) -> BTreeSet<PoolId> {
     let deleted = outcome.events().iter().filter_map(|event| match event {
-        Event::PoolDeleted(deleted) if !planted(Bug::ParentUsageStale) => Some(deleted.pool),
+        Event::PoolDeleted(deleted) => Some(deleted.pool),
         _ => None,
     });
     deleted.filter_map(|pool| state.pools().get(pool)?.source_pool).collect()
@@ -71,7 +71,10 @@ pub(in crate::views) fn fold(
                 counted.extend(state.pools().get(*id).and_then(|pool| pool.source_pool));
                 fold.object(Kind::Pool, id.bits(), key)?;
             }
-            RowKey::Allocation(id) => counted.extend(fold.allocation(*id, key)?),
+            RowKey::Allocation(id) => {
+                let pool = fold.allocation(*id, key)?;
+                counted.extend(pool.filter(|_| !planted(Bug::UsageStale)));
+            }
             // Facts are the lineage's.
             RowKey::Resource(_) => {}
         }
