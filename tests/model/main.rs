@@ -14,25 +14,20 @@ mod model;
 use std::collections::BTreeMap;
 
 use ipam_ledger::address::Cidr;
-use ipam_ledger::domain::command::{
-    AddAccount, Command, CommandBody, CreateIpam, CreateOrganization, CreatePool, DelegateAdmin, Principal, Proof,
-    ProvisionPoolCidr, SetQuota, Tags,
-};
+use ipam_ledger::domain::command::{Command, CommandBody, CreatePool, Principal, Proof, ProvisionPoolCidr};
 use ipam_ledger::domain::digest::Digest;
-use ipam_ledger::domain::event::Event;
-use ipam_ledger::domain::id::{AccountId, Region, ScopeId};
+use ipam_ledger::domain::id::{AccountId, ScopeId};
 use ipam_ledger::domain::outcome::Moment;
 use ipam_ledger::domain::pool::Placement;
-use ipam_ledger::domain::quota::Quota;
 use ipam_ledger::domain::time::Timestamp;
 use ipam_ledger::domain::{Context, Decided, Row, RowKey, State, advance, decide};
 use proptest::prelude::*;
 use uuid::Uuid;
 
 use model::generate::{self, Dice};
-use model::predict::{Prediction, predict};
+use model::predict::predict;
 use model::world::World;
-use model::{ADMIN, MANAGEMENT, MEMBER, account, agrees, region};
+use model::{ADMIN, account, agrees, region};
 
 struct Run {
     state: State,

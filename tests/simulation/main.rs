@@ -76,9 +76,15 @@ impl fmt::Display for Failure {
     }
 }
 
+/// Whose panics these are.
+enum Panicked {
+    NotOurs,
+    /// The message of the last one in a simulation.
+    Ours(String),
+}
+
 thread_local! {
-    /// The message of the last panic, while a simulation runs in this thread.
-    static PANICKED: RefCell<Option<Option<String>>> = const { RefCell::new(None) };
+    static PANICKED: RefCell<Panicked> = const { RefCell::new(Panicked::NotOurs) };
 }
 
 /// Runs one plan.
@@ -88,11 +94,11 @@ pub fn run(plan: &Plan, tell: bool) -> Ran {
         let usual = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
             let ours = PANICKED.with_borrow_mut(|panicked| match panicked {
-                Some(message) => {
-                    *message = Some(info.to_string());
+                Panicked::Ours(message) => {
+                    *message = info.to_string();
                     true
                 }
-                None => false,
+                Panicked::NotOurs => false,
             });
             if !ours {
                 usual(info);
@@ -100,10 +106,10 @@ pub fn run(plan: &Plan, tell: bool) -> Ran {
         }));
     });
     let mut world = World::new(plan, tell);
-    PANICKED.set(Some(None));
+    PANICKED.set(Panicked::Ours(String::new()));
     let went = catch_unwind(AssertUnwindSafe(|| world.run()));
-    let message = PANICKED.take().flatten();
-    let failure = went.err().map(|_| Failure { step: world.done, message: message.unwrap_or_default() });
+    let Panicked::Ours(message) = PANICKED.replace(Panicked::NotOurs) else { unreachable!("set above") };
+    let failure = went.err().map(|_| Failure { step: world.done, message });
     Ran {
         steps: world.done,
         print: world.print,

@@ -162,11 +162,8 @@ impl World {
         match slot {
             None if owns => self.begin(n, partition),
             None => {}
-            Some(Slot::Pausing { until }) => {
-                if now >= *until {
-                    self.nodes[n].slots.remove(&partition);
-                }
-            }
+            Some(Slot::Pausing { until }) if now < *until => {}
+            Some(Slot::Pausing { .. }) => drop(self.nodes[n].slots.remove(&partition)),
             Some(Slot::Writing(writer)) => match writer.pending.pop_front() {
                 Some(effect) => {
                     if self.fault(Fault::CrashBetweenEffects) {
@@ -241,9 +238,9 @@ impl World {
                 return self.give(n, partition, Input::Claim { now: clock, writer: id, random });
             }
             return if choice == 0 {
-                self.give(n, partition, Input::Tick { now: clock })
+                self.give(n, partition, Input::Tick { now: clock });
             } else {
-                self.read_on(n, partition)
+                self.read_on(n, partition);
             };
         }
         if !owns && !writer.finishing {
@@ -339,7 +336,9 @@ impl World {
                 let tickets = requests.into_iter().rev().filter_map(|request| request.ticket);
                 let back: Vec<_> = tickets.filter_map(|ticket| writer.tickets.remove(&ticket)).collect();
                 let queue = self.nodes[n].queues.entry(partition).or_default();
-                back.into_iter().for_each(|handed| queue.push_front(handed));
+                for handed in back {
+                    queue.push_front(handed);
+                }
             }
             Effect::OpenSource { from } => self.writer(n, partition).source = Some(from.unwrap_or_default()),
             Effect::Rest(pause) => {
@@ -446,7 +445,7 @@ impl World {
         let full = self.now < self.nodes[n].disk_full_until;
         let Node { projector: Some(projector), disk, .. } = &mut self.nodes[n] else { return };
         match projector.read(&self.log, disk, read, records_max, full) {
-            Ok(0) => {}
+            Ok(0) | Err(Stuck::Log) => {}
             Ok(count) => {
                 let disk = disk.lock();
                 for partition in read {
@@ -468,7 +467,6 @@ impl World {
             }
             // The views have stopped: somebody makes room and starts the node again.
             Err(Stuck::DiskFull) => self.crash(n),
-            Err(Stuck::Log) => {}
         }
     }
 }

@@ -209,8 +209,8 @@ impl<'a> Asked<'a> {
 
     /// Who reports of everybody's resources (D19).
     fn is_trusted(&self) -> bool {
-        // A lone account has nobody else to report of.
-        self.world.management.is_none()
+        // A lone account has nobody else to report of; the management account is no mere member.
+        self.world.management.is_none_or(|management| management == self.principal)
             || self.world.administrator == Some(self.principal)
             || self.world.ipams.iter().any(|ipam| ipam.owner == self.principal)
     }
