@@ -102,15 +102,7 @@ pub fn open_for_reading(views: &Path, log: Arc<dyn Log>) -> Result<Node, NodeErr
 
 /// A node that takes no commands.
 fn for_questions(log: Arc<dyn Log>, views: Views, projector: Option<Projector>) -> Node {
-    Node {
-        log,
-        views,
-        projector,
-        writers: Writers::default(),
-        writer_metrics: Vec::new(),
-        submit: None,
-        crew: None,
-    }
+    Node { log, views, projector, writers: Writers::default(), writer_metrics: Vec::new(), submit: None, crew: None }
 }
 
 /// Whether the views hold every record of the log.
