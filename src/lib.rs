@@ -7,5 +7,6 @@ pub mod audit;
 pub mod cli;
 pub mod domain;
 pub mod log;
+pub mod planted;
 pub mod processor;
 pub mod views;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::decide::Ask;
 use super::rejection::{Code, Rejection};
+use crate::planted::{Bug, planted};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -87,7 +88,7 @@ pub(super) fn room_for_one(
     holder: impl fmt::Display,
 ) -> Result<(), Rejection> {
     let limit = ask.state.organization.quota(quota);
-    if u32::try_from(count).is_ok_and(|count| count < limit) {
+    if u32::try_from(count).is_ok_and(|count| count < limit + u32::from(planted(Bug::QuotaOffByOne))) {
         return Ok(());
     }
     let message = format!("{holder} has {count} already, and the quota {quota} is {limit}.");

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::record::{Epoch, EpochOpened, Header, Kind, LedgerId, Offset, Record, Seq, SourceOffset, WriterId};
+use crate::planted::{Bug, planted};
 
 /// The state of the fold. Two readers at the same offset hold equal values.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -81,18 +82,19 @@ impl Admission {
 
     fn open(&mut self, header: Header, value: &[u8]) -> Result<Verdict, Void> {
         let opened: EpochOpened = serde_json::from_slice(value).map_err(|_| Void::UnreadableOpening)?;
-        if opened.epoch != header.epoch || header.seq != Seq(0) {
+        let said_otherwise = opened.epoch != header.epoch || header.seq != Seq(0);
+        if said_otherwise && !planted(Bug::AdmissionHeaderUnchecked) {
             return Err(Void::UnreadableOpening);
         }
         let expected = self.next_epoch();
-        if opened.epoch != expected {
+        if opened.epoch != expected && !planted(Bug::AdmissionEpochNotNext) {
             return Err(Void::EpochNotNext { expected, found: opened.epoch });
         }
         if let Some(reign) = self.reign {
-            if opened.ledger != reign.ledger {
+            if opened.ledger != reign.ledger && !planted(Bug::AdmissionOtherLedger) {
                 return Err(Void::OtherLedger { expected: reign.ledger, found: opened.ledger });
             }
-            if opened.partitions != reign.partitions {
+            if opened.partitions != reign.partitions && !planted(Bug::AdmissionOtherPartitions) {
                 return Err(Void::OtherPartitions { expected: reign.partitions, found: opened.partitions });
             }
         }
@@ -108,10 +110,11 @@ impl Admission {
 
     fn go_on(&mut self, header: Header) -> Result<Verdict, Void> {
         let open = self.reign.map(|reign| reign.epoch);
-        let Some(reign) = self.reign.as_mut().filter(|reign| reign.epoch == header.epoch) else {
+        let is_open = |reign: &&mut Reign| reign.epoch == header.epoch || planted(Bug::AdmissionEpochNotOpen);
+        let Some(reign) = self.reign.as_mut().filter(is_open) else {
             return Err(Void::EpochNotOpen { open, found: header.epoch });
         };
-        if header.seq != reign.next_seq {
+        if header.seq != reign.next_seq && !planted(Bug::AdmissionSeqUnchecked) {
             return Err(Void::SeqNotNext { expected: reign.next_seq, found: header.seq });
         }
         reign.next_seq = reign.next_seq.next();

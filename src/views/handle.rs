@@ -14,22 +14,21 @@ use super::answer::{
 };
 use super::ledger::{LEDGER, LedgerView};
 use super::lineage::{self, LineageView};
-use super::objects::{self, Asked};
 use super::outcomes::{self, Head, RecordedOutcome};
 use super::position::Position;
 use super::progress::Progress;
 use super::projector::{Projector, ProjectorError};
-use super::state::{Restored, RestoredOrganization, States, load};
+use super::questions::LedgerRows;
+use super::state::{Restored, States};
 use super::store::{Family, Snapshot, Store, StoreError, base_name};
 use super::table::{Rows, TableError};
 use super::view::View;
 use super::waiting::Awaited;
-use super::when::{AnswerHead, AsOf, QueryError, When};
+use super::when::{AnswerHead, QueryError, When};
 use crate::address::Cidr;
 use crate::domain::allocation::preview_next_cidr;
 use crate::domain::command::Command;
 use crate::domain::id::{AllocationId, CommandId, IpamId, OrganizationId, PoolId, Revision, ScopeId};
-use crate::domain::outcome::Moment;
 use crate::domain::rejection::Rejection;
 use crate::domain::{Context, State};
 use crate::log::Log;
@@ -120,7 +119,7 @@ impl Views {
     /// # Errors
     /// When there is no such organisation, then or at all.
     pub fn organization(&self, id: &OrganizationId, when: &When) -> Result<Answer<OrganizationAnswer>, QueryError> {
-        self.ask(id, when, objects::organization)
+        self.ask(id, |ledger| ledger.organization(id, when))
     }
 
     /// All IPAMs, by id.
@@ -128,7 +127,7 @@ impl Views {
     /// # Errors
     /// As [`Views::organization`].
     pub fn ipams(&self, id: &OrganizationId, when: &When) -> Result<Answer<Page<IpamAnswer>>, QueryError> {
-        self.ask(id, when, objects::ipams)
+        self.ask(id, |ledger| ledger.ipams(id, when))
     }
 
     /// The scopes of an IPAM, or of all, with counts.
@@ -141,7 +140,7 @@ impl Views {
         when: &When,
         ipam: Option<IpamId>,
     ) -> Result<Answer<Page<ScopeAnswer>>, QueryError> {
-        self.ask(id, when, |asked| objects::scopes(asked, ipam))
+        self.ask(id, |ledger| ledger.scopes(id, when, ipam))
     }
 
     /// One scope, with counts.
@@ -149,7 +148,7 @@ impl Views {
     /// # Errors
     /// As [`Views::organization`], and when there is no such scope.
     pub fn scope(&self, id: &OrganizationId, when: &When, scope: ScopeId) -> Result<Answer<ScopeAnswer>, QueryError> {
-        self.ask(id, when, |asked| objects::scope(asked, scope))
+        self.ask(id, |ledger| ledger.scope(id, when, scope))
     }
 
     /// The pools of a scope, or of all, as trees with utilization.
@@ -162,7 +161,7 @@ impl Views {
         when: &When,
         scope: Option<ScopeId>,
     ) -> Result<Answer<PoolTree>, QueryError> {
-        self.ask(id, when, |asked| objects::pool_tree(asked, scope))
+        self.ask(id, |ledger| ledger.pools(id, when, scope))
     }
 
     /// One pool with its utilization.
@@ -170,7 +169,7 @@ impl Views {
     /// # Errors
     /// As [`Views::organization`], and when there is no such pool.
     pub fn pool(&self, id: &OrganizationId, when: &When, pool: PoolId) -> Result<Answer<PoolAnswer>, QueryError> {
-        self.ask(id, when, |asked| objects::pool(asked, pool))
+        self.ask(id, |ledger| ledger.pool(id, when, pool))
     }
 
     /// Leaf pools by the share handed out, fullest first; at most `limit` (1 to 1,000).
@@ -183,8 +182,7 @@ impl Views {
         when: &When,
         limit: usize,
     ) -> Result<Answer<Page<PoolAnswer>>, QueryError> {
-        check_limit(limit)?;
-        self.ask(id, when, |asked| objects::fullest(asked, limit))
+        self.ask(id, |ledger| ledger.fullest(id, when, limit))
     }
 
     /// The CIDRs of a pool, in address order.
@@ -197,7 +195,7 @@ impl Views {
         when: &When,
         pool: PoolId,
     ) -> Result<Answer<Page<PoolCidrAnswer>>, QueryError> {
-        self.ask(id, when, |asked| objects::pool_cidrs(asked, pool))
+        self.ask(id, |ledger| ledger.pool_cidrs(id, when, pool))
     }
 
     /// The allocations of a pool, in address order.
@@ -211,8 +209,7 @@ impl Views {
         pool: PoolId,
         paging: &Paging,
     ) -> Result<Answer<Page<AllocationAnswer>>, QueryError> {
-        check_limit(paging.limit)?;
-        self.ask(id, when, |asked| objects::allocations(asked, pool, paging))
+        self.ask(id, |ledger| ledger.allocations(id, when, pool, paging))
     }
 
     /// One allocation, released or not.
@@ -225,7 +222,7 @@ impl Views {
         when: &When,
         allocation: AllocationId,
     ) -> Result<Answer<AllocationAnswer>, QueryError> {
-        self.ask(id, when, |asked| objects::allocation(asked, allocation))
+        self.ask(id, |ledger| ledger.allocation(id, when, allocation))
     }
 
     /// How full a pool was, newest first.
@@ -239,8 +236,7 @@ impl Views {
         pool: PoolId,
         paging: &Paging,
     ) -> Result<Answer<Page<UsagePoint>>, QueryError> {
-        check_limit(paging.limit)?;
-        self.ask(id, when, |asked| objects::usage_series(asked, pool, paging))
+        self.ask(id, |ledger| ledger.usage_series(id, when, pool, paging))
     }
 
     /// The block that an `AllocateCidr` would get now, or why it would get none. Nothing changes.
@@ -275,7 +271,7 @@ impl Views {
         organization: &OrganizationId,
         command: CommandId,
     ) -> Result<Option<RecordedOutcome>, TableError> {
-        outcomes::by_command(&self.store.snapshot().rows(LEDGER)?, organization, command)
+        LedgerRows(&self.store.snapshot().rows(LEDGER)?).outcome(organization, command)
     }
 
     /// Outcomes from a revision on, in order, at most `limit` (1 to 1,000). To follow them live, wait for
@@ -289,8 +285,7 @@ impl Views {
         from: Revision,
         limit: usize,
     ) -> Result<Vec<RecordedOutcome>, QueryError> {
-        check_limit(limit)?;
-        Ok(outcomes::from_revision(&self.store.snapshot().rows(LEDGER)?, organization, from, limit)?)
+        LedgerRows(&self.store.snapshot().rows(LEDGER)?).outcomes(organization, from, limit)
     }
 
     /// Where an organisation's history ends here; `None` when it has none.
@@ -298,7 +293,7 @@ impl Views {
     /// # Errors
     /// When the store cannot be read.
     pub fn head(&self, organization: &OrganizationId) -> Result<Option<Head>, TableError> {
-        outcomes::head(&self.store.snapshot().rows(LEDGER)?, organization)
+        LedgerRows(&self.store.snapshot().rows(LEDGER)?).head(organization)
     }
 
     /// All organisations, in order of their ids.
@@ -353,18 +348,7 @@ impl Views {
     /// # Errors
     /// When the store cannot be read.
     pub fn restore(&self, partition: Partition) -> Result<Option<Restored>, TableError> {
-        let snapshot = self.store.snapshot();
-        let rows = snapshot.rows(LEDGER)?;
-        let Some(position) = Position::all(&rows)?.remove(&partition) else { return Ok(None) };
-        let mut organizations = Vec::new();
-        for (id, head) in outcomes::heads(&rows)? {
-            if head.partition == partition {
-                let rows = load(&rows, &id)?;
-                organizations.push(RestoredOrganization { id, rows, chain: head.chain });
-            }
-        }
-        let newest_command = outcomes::newest_command(&rows, partition)?;
-        Ok(Some(Restored { admission: position.admission, organizations, newest_command }))
+        LedgerRows(&self.store.snapshot().rows(LEDGER)?).restore(partition)
     }
 
     /// Every outcome of the partition before this offset is found by [`Views::outcome`].
@@ -372,26 +356,22 @@ impl Views {
     /// # Errors
     /// When the store cannot be read.
     pub fn covered(&self, partition: Partition) -> Result<Offset, TableError> {
-        let position = self.store.positions(LEDGER)?.remove(&partition);
-        Ok(position.map_or(Offset(0), |position| position.admission.next))
+        LedgerRows(&self.store.snapshot().rows(LEDGER)?).covered(partition)
     }
 
     // --- How questions are asked.
 
-    /// Asks about one organisation as of one moment.
+    /// Asks the ledger view about one organisation.
     fn ask<T>(
         &self,
         organization: &OrganizationId,
-        when: &When,
-        question: impl FnOnce(&Asked<'_>) -> Result<T, QueryError>,
-    ) -> Result<Answer<T>, QueryError> {
+        question: impl FnOnce(LedgerRows<'_>) -> Result<T, QueryError>,
+    ) -> Result<T, QueryError> {
         self.level()?;
         let snapshot = self.store.snapshot();
         let rows = snapshot.rows(LEDGER)?;
-        let moment = self.resolve(&rows, organization, when)?;
-        let asked = Asked { rows: &rows, organization, moment };
-        let body = question(&asked)?;
-        Ok(Answer { organization: organization.clone(), head: asked.head(), body })
+        self.going_on(LedgerRows(&rows), organization)?;
+        question(LedgerRows(&rows))
     }
 
     /// Asks lineage and overlaps, which have queries of their own: `question` gets their rows and the moment up to
@@ -408,17 +388,18 @@ impl Views {
         self.level()?;
         let snapshot = self.store.snapshot();
         let known = When { at: None, as_of: when.as_of };
-        let head = AnswerHead::from(self.resolve(&snapshot.rows(LEDGER)?, organization, &known)?);
+        let ledger = snapshot.rows(LEDGER)?;
+        self.going_on(LedgerRows(&ledger), organization)?;
+        let head = AnswerHead::from(LedgerRows(&ledger).moment(organization, &known)?);
         Ok(question(&snapshot.rows(LineageView::NAME)?, head)?)
     }
 
-    /// The moment that answers; none for an organisation whose partition has stopped (design D6).
-    fn resolve(&self, rows: &dyn Rows, organization: &OrganizationId, when: &When) -> Result<Moment, QueryError> {
-        let head = outcomes::head(rows, organization)?
-            .ok_or_else(|| QueryError::OrganizationNotFound(organization.clone()))?;
+    /// Nothing is answered about an organisation whose partition has stopped (design D6).
+    fn going_on(&self, ledger: LedgerRows<'_>, organization: &OrganizationId) -> Result<(), QueryError> {
+        let Some(head) = ledger.head(organization)? else { return Ok(()) };
         match self.progress.stopped(head.partition) {
             Some(reason) => Err(QueryError::Stopped { partition: head.partition, reason }),
-            None => resolve(rows, organization, when, head.moment),
+            None => Ok(()),
         }
     }
 
@@ -434,44 +415,6 @@ impl Views {
         }
         if self.progress.caught_up() { Ok(()) } else { Err(QueryError::CatchingUp) }
     }
-}
-
-/// The moment up to which a question about decisions is answered: decisions are true from when they were decided,
-/// so of `at` and `as_of` the earlier one answers (design D14).
-fn resolve(rows: &dyn Rows, organization: &OrganizationId, when: &When, head: Moment) -> Result<Moment, QueryError> {
-    let at_instant = |instant| match outcomes::moment_at(rows, organization, instant)? {
-        Some(moment) => Ok(moment),
-        None => Err(before_history(rows, organization, head)),
-    };
-    let known = match when.as_of {
-        None => head,
-        Some(AsOf::Revision(asked)) if asked > head.revision => {
-            return Err(QueryError::RevisionAhead { asked, head: head.revision });
-        }
-        Some(AsOf::Revision(asked)) => match outcomes::moment_of(rows, organization, asked)? {
-            Some(moment) => moment,
-            None => return Err(before_history(rows, organization, head)),
-        },
-        Some(AsOf::Instant(instant)) => at_instant(instant)?,
-    };
-    match when.at {
-        None => Ok(known),
-        Some(at) => Ok(at_instant(at.last_instant())?.min(known)),
-    }
-}
-
-fn before_history(rows: &dyn Rows, organization: &OrganizationId, head: Moment) -> QueryError {
-    match outcomes::moment_of(rows, organization, Revision(1)) {
-        Ok(first) => {
-            QueryError::BeforeHistory { organization: organization.clone(), first: first.unwrap_or(head).decided_at }
-        }
-        Err(error) => QueryError::Store(error),
-    }
-}
-
-fn check_limit(limit: usize) -> Result<(), QueryError> {
-    let max = Paging::LIMIT_MAX;
-    if (1..=max).contains(&limit) { Ok(()) } else { Err(QueryError::Limit { asked: limit, max }) }
 }
 
 /// All views of this version.

@@ -16,6 +16,7 @@ pub mod overlaps;
 pub mod position;
 pub mod progress;
 pub mod projector;
+pub mod questions;
 pub mod state;
 pub mod store;
 mod stored;

@@ -17,6 +17,7 @@ use crate::domain::id::{CommandId, OrganizationId, Revision};
 use crate::domain::outcome::Moment;
 use crate::domain::time::Timestamp;
 use crate::log::record::{Offset, Partition};
+use crate::planted::{Bug, planted};
 
 /// Where an organisation's history ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +52,7 @@ pub(super) fn fold(table: &mut dyn Table, admitted: &Admitted<'_>) -> Result<(),
     let newest = Key::new(kinds::NEWEST_COMMAND).raw(&admitted.partition.0.to_be_bytes()).into_bytes();
     let is_newest = id.get_version_num() == 7
         && table.get(&newest)?.is_none_or(|known| known.as_slice() < id.as_bytes().as_slice());
-    if is_newest {
+    if is_newest && !planted(Bug::NewestCommandNotKept) {
         table.put(newest, id.as_bytes().to_vec());
     }
     let command = command_key(&outcome.organization, id);
@@ -105,7 +106,8 @@ pub(super) fn moment_at(
     instant: Timestamp,
 ) -> Result<Option<Moment>, TableError> {
     let prefix = Key::of(kinds::CLOCK, organization);
-    let from = prefix.clone().instant_descending(instant);
+    let excluded = i64::from(planted(Bug::AsOfInstantExclusive));
+    let from = prefix.clone().instant_descending(instant.plus_micros(-excluded));
     let mut moment = None;
     each(rows, from.bytes(), &prefix.end(), |key, value| {
         let decided_at = KeyReader::new(key).and_then(|mut key| key.text().and_then(|_| key.instant_descending()));

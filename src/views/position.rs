@@ -12,6 +12,7 @@ use crate::domain::digest::Digest;
 use crate::log::admission::Admission;
 use crate::log::record::{LedgerId, Offset, Partition, Record};
 use crate::log::{Log, ReadError};
+use crate::planted::{Bug, planted};
 
 /// The kind of position rows, in every view.
 const KIND: u8 = 0x01;
@@ -71,7 +72,10 @@ impl Position {
     }
 
     /// All positions among a view's rows.
-    pub(super) fn all(rows: &dyn Rows) -> Result<BTreeMap<Partition, Self>, TableError> {
+    ///
+    /// # Errors
+    /// When the rows cannot be read.
+    pub fn all(rows: &dyn Rows) -> Result<BTreeMap<Partition, Self>, TableError> {
         let mut positions = BTreeMap::new();
         let mut damaged = None;
         let prefix = Key::new(KIND);
@@ -95,6 +99,7 @@ impl Position {
         let view = || view.to_owned();
         if let (Some(expected), Some(found)) = (ledger_of(log, partition)?, self.ledger())
             && expected != found
+            && !planted(Bug::PositionLedgerUnchecked)
         {
             return Err(PositionError::OtherLedger { view: view(), expected, found });
         }
@@ -106,7 +111,8 @@ impl Position {
         let until = Instant::now() + CHECK_WAIT;
         loop {
             if let Some(record) = reader.read(1, Duration::from_millis(200))?.first() {
-                let same = record.offset == self.offset && record_digest(record) == self.record;
+                let same = record.offset == self.offset
+                    && (record_digest(record) == self.record || planted(Bug::PositionRecordUnchecked));
                 let other = || PositionError::OtherRecord { view: view(), partition, offset: self.offset };
                 return if same { Ok(()) } else { Err(other()) };
             }

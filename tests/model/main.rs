@@ -8,46 +8,26 @@
 #![allow(clippy::indexing_slicing, reason = "a test that indexes wrongly fails, as it should")]
 #![allow(clippy::missing_panics_doc, clippy::must_use_candidate, reason = "a test")]
 
-mod generate;
-mod predict;
-mod world;
+#[path = "../support/model/mod.rs"]
+mod model;
 
 use std::collections::BTreeMap;
 
 use ipam_ledger::address::Cidr;
-use ipam_ledger::domain::command::{
-    AddAccount, Command, CommandBody, CreateIpam, CreateOrganization, CreatePool, DelegateAdmin, Principal, Proof,
-    ProvisionPoolCidr, SetQuota, Tags,
-};
+use ipam_ledger::domain::command::{Command, CommandBody, CreatePool, Principal, Proof, ProvisionPoolCidr};
 use ipam_ledger::domain::digest::Digest;
-use ipam_ledger::domain::event::Event;
-use ipam_ledger::domain::id::{AccountId, Region, ScopeId};
+use ipam_ledger::domain::id::{AccountId, ScopeId};
 use ipam_ledger::domain::outcome::Moment;
 use ipam_ledger::domain::pool::Placement;
-use ipam_ledger::domain::quota::Quota;
 use ipam_ledger::domain::time::Timestamp;
 use ipam_ledger::domain::{Context, Decided, Row, RowKey, State, advance, decide};
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use generate::Dice;
-use predict::{Chosen, Prediction, Reason, predict};
-use world::World;
-
-pub const MANAGEMENT: &str = "000000000001";
-pub const ADMIN: &str = "000000000002";
-pub const MEMBER: &str = "000000000003";
-/// Joins later, if at all.
-pub const LATE: &str = "000000000004";
-pub const STRANGER: &str = "999999999999";
-
-pub fn account(text: &str) -> AccountId {
-    text.parse().expect("well formed")
-}
-
-pub fn region(text: &str) -> Region {
-    text.parse().expect("well formed")
-}
+use model::generate::{self, Dice};
+use model::predict::predict;
+use model::world::World;
+use model::{ADMIN, account, agrees, region};
 
 struct Run {
     state: State,
@@ -67,29 +47,7 @@ impl Run {
         let mut run =
             Self { state, world: World::default(), rows: BTreeMap::new(), now, commands: 0, told: Vec::new() };
         run.state.track_rows();
-        let management = account(MANAGEMENT);
-        let quota = |quota, value| SetQuota { quota, value };
-        let preamble: Vec<(AccountId, CommandBody)> = vec![
-            (management, CreateOrganization { management_account: management }.into()),
-            (management, AddAccount { account: account(ADMIN), name: None }.into()),
-            (management, AddAccount { account: account(MEMBER), name: None }.into()),
-            (management, quota(Quota::PoolsPerScope, 6).into()),
-            (management, quota(Quota::PoolDepth, 3).into()),
-            (management, quota(Quota::CidrsPerPool, 4).into()),
-            (management, DelegateAdmin { account: account(ADMIN) }.into()),
-            (
-                account(ADMIN),
-                CreateIpam {
-                    home_region: region("eu-central-1"),
-                    operating_regions: vec![region("eu-west-1")],
-                    description: None,
-                    name: None,
-                    tags: Tags::new(),
-                }
-                .into(),
-            ),
-        ];
-        for (principal, body) in preamble {
+        for (principal, body) in model::preamble() {
             let command = run.command(principal, body, None);
             run.decide(&command).unwrap_or_else(|refused| panic!("{:?}: {refused:?}", command.body));
         }
@@ -193,39 +151,6 @@ impl Drop for Run {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("{}", self.told.join("\n"));
-        }
-    }
-}
-
-/// Whether the ledger did what the model foresaw.
-fn agrees(prediction: &Prediction, decided: &Decided) -> Result<(), String> {
-    match decided {
-        Err(refused) => {
-            let reason = Reason::from(refused.code);
-            if prediction.reasons.contains(&reason) {
-                return Ok(());
-            }
-            Err(format!("refused for {reason:?}; the model has {:?}", prediction.reasons))
-        }
-        Ok(events) => {
-            if !prediction.reasons.is_empty() && !prediction.open {
-                return Err(format!("accepted; the model refuses for {:?}", prediction.reasons));
-            }
-            let given = events.iter().find_map(|event| match event {
-                Event::CidrAllocated(it) => Some(it.cidr),
-                Event::PoolCidrProvisioned(it) => Some(it.cidr),
-                _ => None,
-            });
-            match (&prediction.chosen, given) {
-                (Some(Chosen::Exactly(expect)), Some(given)) if *expect != given => {
-                    Err(format!("{given} handed out; the model has {expect}"))
-                }
-                (Some(Chosen::OneOf(free)), Some(given)) if !free.contains(&given) => {
-                    Err(format!("{given} handed out, which is not free"))
-                }
-                (Some(_), None) => Err("no block handed out".to_owned()),
-                _ => Ok(()),
-            }
         }
     }
 }

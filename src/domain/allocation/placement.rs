@@ -9,6 +9,7 @@ use crate::domain::id::PoolId;
 use crate::domain::pool::{Placement, Pool};
 use crate::domain::rejection::{BLOCKERS_NAMED_MAX, Code, Rejection};
 use crate::domain::resource;
+use crate::planted::{Bug, planted};
 
 /// What is asked for by length.
 #[derive(Clone, Copy, Debug, Default)]
@@ -40,7 +41,8 @@ pub(in crate::domain) fn place(ask: &Ask<'_>, pool: &Pool, choice: &Choice<'_>) 
         let ranges: Vec<_> = spaces
             .iter()
             .flat_map(|space| {
-                search_ranges(space.cidr(), choice.allowed, choice.disallowed)
+                let disallowed = if planted(Bug::DisallowedHandedOut) { &[] } else { choice.disallowed };
+                search_ranges(space.cidr(), choice.allowed, disallowed)
                     .into_iter()
                     .map(move |range| (space, Some(range)))
             })

@@ -5,6 +5,7 @@ use crate::domain::contents;
 use crate::domain::event;
 use crate::domain::outcome::Moment;
 use crate::domain::state::State;
+use crate::planted::{Bug, planted};
 
 pub(in crate::domain) fn created(state: &mut State, moment: Moment, event: &event::OrganizationCreated) {
     let organization = &mut state.organization;
@@ -16,7 +17,7 @@ pub(in crate::domain) fn created(state: &mut State, moment: Moment, event: &even
 pub(in crate::domain) fn account_added(state: &mut State, moment: Moment, event: &event::AccountAdded) {
     let organization = &mut state.organization;
     // Accounts that join while IPAM's own delegation stands are covered without action (INV-O5).
-    let service_linked_role = organization.administrator.is_some();
+    let service_linked_role = organization.administrator.is_some() && !planted(Bug::LateMembersUncovered);
     organization.accounts.insert(event.account, Account { name: event.name.clone(), service_linked_role });
     organization.changed_at = moment.revision;
     contents::reach_changed(state);

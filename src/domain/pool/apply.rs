@@ -9,6 +9,7 @@ use crate::domain::id::PoolId;
 use crate::domain::outcome::Moment;
 use crate::domain::resource;
 use crate::domain::state::{RowKey, State};
+use crate::planted::{Bug, planted};
 
 pub(in crate::domain) fn created(state: &mut State, moment: Moment, event: &event::PoolCreated) {
     let depth = event.source_pool.map_or(1, |source| state.pools.known(source).pool.depth + 1);
@@ -77,7 +78,7 @@ pub(in crate::domain) fn cidr_provisioned(state: &mut State, moment: Moment, eve
 pub(in crate::domain) fn cidr_deprovisioned(state: &mut State, moment: Moment, event: &event::PoolCidrDeprovisioned) {
     change(state, moment, event.pool);
     state.pools.deprovision(event.pool, event.cidr);
-    if let Some(allocation) = event.source_allocation {
+    if let Some(allocation) = event.source_allocation.filter(|_| !planted(Bug::DeprovisionKeepsHold)) {
         allocation::free(state, allocation);
     }
 }

@@ -4,6 +4,7 @@ use super::{Pools, apply};
 use crate::domain::event::ClosedCidr;
 use crate::domain::id::{PoolId, ScopeId};
 use crate::domain::state::State;
+use crate::planted::{Bug, planted};
 
 /// What a cascade over a scope closes: every CIDR of its pools, by pool and address.
 pub(in crate::domain) fn close_scope_pools(state: &State, scope: ScopeId) -> Vec<ClosedCidr> {
@@ -23,8 +24,13 @@ pub(in crate::domain) fn remove_scope_pools(state: &mut State, scope: ScopeId) {
 pub(super) fn close(pools: &Pools, id: PoolId) -> Vec<ClosedCidr> {
     let entry = pools.known(id);
     let spaces = entry.pool.cidrs.iter().zip(entry.spaces());
+    let missed = u64::from(planted(Bug::CascadeMiscounts));
     spaces
-        .map(|(provisioned, space)| ClosedCidr { pool: id, cidr: provisioned.cidr, allocations: space.held_count() })
+        .map(|(provisioned, space)| ClosedCidr {
+            pool: id,
+            cidr: provisioned.cidr,
+            allocations: space.held_count().saturating_sub(missed),
+        })
         .collect()
 }
 

@@ -10,6 +10,7 @@ use crate::domain::event::{self, Ownership};
 use crate::domain::id::{AllocationId, PoolCidrId};
 use crate::domain::quota::Quota;
 use crate::domain::rejection::{Code, Rejection};
+use crate::planted::{Bug, planted};
 
 pub(in crate::domain) fn provision(ask: &Ask<'_>, body: &command::ProvisionPoolCidr) -> Decided {
     let pool = authority::owned_pool(ask, body.pool)?;
@@ -70,7 +71,7 @@ pub(in crate::domain) fn of_family(pool: &Pool, cidr: Cidr) -> Result<(), Reject
 /// Top-level pools of one scope share no address, a pool's own CIDRs neither (INV-C1, INV-C4).
 fn beside_other_pools(ask: &Ask<'_>, pool: &Pool, cidr: Cidr) -> Result<(), Rejection> {
     let pools = &ask.state.pools;
-    let is_top = |id| pools.get(id).is_some_and(|other| other.source_pool.is_none());
+    let is_top = |id| pools.get(id).is_some_and(|other| other.source_pool.is_none() && !planted(Bug::TopLevelOverlap));
     let over: Vec<_> = pools.provisioned_over(pool.scope, cidr).filter(|(_, id)| is_top(*id)).collect();
     let Some((first, other)) = over.first() else { return Ok(()) };
     let whose = if *other == pool.id { "the pool itself".to_owned() } else { format!("the top-level pool {other}") };
@@ -92,6 +93,9 @@ fn free_in_source(ask: &Ask<'_>, source: &Pool, cidr: Cidr) -> Result<(), Reject
         let rejection = Rejection::new(Code::CidrNotInSourcePool, "INV-C2", message).value("cidr", cidr);
         return Err(if has.is_empty() { rejection } else { rejection.try_instead("inside", has.join(", ")) });
     };
+    if planted(Bug::ChildOverHolder) {
+        return Ok(());
+    }
     crate::domain::allocation::nobody_holds(ask, source.id, space, cidr, "INV-C2")
 }
 

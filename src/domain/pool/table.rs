@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Pool, PoolCidr, PoolUsage};
-use crate::address::{AddressCount, BlockMap, Cidr, Slot, Space};
+use crate::address::{AddressCount, BlockMap, Cidr, Family, Slot, Space};
 use crate::domain::id::{PoolId, ScopeId};
 use crate::domain::state::State;
+use crate::planted::{Bug, planted};
 
 #[derive(Debug, Default)]
 pub struct Pools {
@@ -172,7 +173,7 @@ impl Pools {
     }
 
     fn in_spaces_over(&mut self, scope: ScopeId, observed: Cidr, change: impl Fn(&mut Space, Cidr)) {
-        let Some(scope) = self.by_scope.get(&scope) else { return };
+        let Some(scope) = self.by_scope.get(&scope).filter(|_| !planted(Bug::ObservedHandedOut)) else { return };
         for (provisioned, pool) in scope.cidrs.overlapping(observed) {
             let entry = self.by_id.get_mut(pool).expect("provisioned CIDRs are of pools that exist");
             change(entry.space_mut(provisioned).expect("the pool has the CIDR"), observed);
@@ -207,6 +208,9 @@ impl Entry {
     pub(in crate::domain) fn release(&mut self, cidr: Cidr, count_as: CountAs) -> Slot {
         let space = self.space_mut(cidr).expect("allocations lie inside one CIDR of their pool");
         let slot = space.release(cidr).expect("what is released was held");
+        if planted(Bug::ReleaseKeepsBlock) {
+            space.block(cidr);
+        }
         *self.count_mut(count_as) -= cidr.count();
         self.allocations -= 1;
         slot
@@ -219,11 +223,13 @@ impl Entry {
 
     pub(in crate::domain) fn usage(&self) -> PoolUsage {
         let provisioned: AddressCount = self.pool.cidrs.iter().map(|provisioned| provisioned.cidr.count()).sum();
+        let forgets = planted(Bug::UtilizationForgetsIpv6) && self.pool.address_family == Family::Ipv6;
+        let assigned = if forgets { AddressCount::ZERO } else { self.assigned };
         PoolUsage {
             provisioned,
             child_pools: self.child_pools,
-            assigned: self.assigned,
-            available: provisioned - self.child_pools - self.assigned,
+            assigned,
+            available: provisioned - self.child_pools - assigned,
             allocations: self.allocations,
             largest_free_block: self.largest_free_block(),
         }

@@ -10,6 +10,7 @@ use crate::domain::command::{ObservedCidr, ResourceAttributes};
 use crate::domain::event::ResourceName;
 use crate::domain::id::Revision;
 use crate::domain::time::Timestamp;
+use crate::planted::{Bug, planted};
 
 /// One resource with all its observations that stand.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,7 +50,8 @@ impl Resource {
     pub fn current(&self) -> impl Iterator<Item = &Presence> {
         let instant = self.observations.last().map(|last| last.observed_at);
         let latest = self.observations.iter().rev().take_while(move |one| Some(one.observed_at) == instant);
-        latest.filter_map(|one| one.presence.as_deref())
+        let gone = planted(Bug::GoneBeatsPresent) && latest.clone().any(|one| one.presence.is_none());
+        latest.filter(move |_| !gone).filter_map(|one| one.presence.as_deref())
     }
 
     /// Whether the resource holds an address of `cidr` now.

@@ -12,6 +12,7 @@ use crate::domain::digest::Digest;
 use crate::domain::id::{AccountId, CommandId, OrganizationId, Revision};
 use crate::domain::outcome::SCHEMA_VERSION;
 use crate::domain::rejection::{Code, Rejection};
+use crate::planted::{Bug, planted};
 
 /// The members of a command.
 const MEMBERS: &[&str] =
@@ -101,7 +102,9 @@ fn digest(members: &Members<'_>) -> Digest {
         (",\"type\":", "type"),
     ] {
         canonical.extend(before.bytes());
-        let value = members.iter().find(|(member, _)| member == name).map_or(&Json::Null, |(_, value)| value);
+        let forgets = planted(Bug::DigestWithoutPrincipal) && name == "principal";
+        let value =
+            members.iter().find(|(member, _)| member == name && !forgets).map_or(&Json::Null, |(_, value)| value);
         value.write_canonical(&mut canonical);
     }
     canonical.push(b'}');

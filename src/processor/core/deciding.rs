@@ -14,6 +14,7 @@ use crate::domain::{Context, State};
 use crate::log::record::{Epoch, Header, Kind, NewRecord, Partition, SourceOffset};
 use crate::log::wire::{Decoded, Envelope, decode_command, encode_outcome};
 use crate::log::{Letter, SourceRecord};
+use crate::planted::{Bug, planted};
 use crate::processor::metrics::TypeRow;
 
 /// A principal's name in a rejection for size is cut to this, in characters.
@@ -72,7 +73,7 @@ impl Core {
                 break;
             }
         }
-        if let Some(source) = passed {
+        if let Some(source) = passed.filter(|_| !planted(Bug::PassedLeftOut)) {
             self.push(&mut batch, Kind::Passed, Some(source), None, Arc::default(), None);
         }
         batch.close(effects);
@@ -136,8 +137,8 @@ impl Core {
             }
         };
         let to = self.home_of(&decoded);
-        if to != from {
-            batch.letters.push(if forwarded {
+        if to != from && !planted(Bug::DecidedWhereItLanded) {
+            batch.letters.push(if forwarded && !planted(Bug::ForwardedAgain) {
                 dead(format!("it was forwarded here, but partition {to} decides it"), key, value)
             } else {
                 Letter::Forward { to, key, value }
@@ -179,7 +180,7 @@ impl Core {
             }
         };
         if let Some(ticket) = ticket {
-            match self.waiters_of(place) {
+            match self.waiters_of(place).filter(|_| !planted(Bug::DuplicateAnsweredEarly)) {
                 Some(waiters) => waiters.push(Waiter { ticket, instead: (!repeated).then_some(value) }),
                 None => effects.push(Effect::Answer { ticket, value, repeated }),
             }
@@ -196,6 +197,9 @@ impl Core {
                 None => return Ok(Seen::New),
             },
         };
+        if first != digest && planted(Bug::MismatchDecided) {
+            return Ok(Seen::New);
+        }
         Ok(if first == digest { Seen::Same { value, place } } else { Seen::Other { first, place } })
     }
 
@@ -215,7 +219,11 @@ impl Core {
         };
         let existed = stream.state.exists();
         let last = stream.state.moment();
-        let decided_at = if existed { batch.now.max(last.decided_at.plus_micros(1)) } else { batch.now };
+        let decided_at = if existed && !planted(Bug::TimeGoesBack) {
+            batch.now.max(last.decided_at.plus_micros(1))
+        } else {
+            batch.now
+        };
         let mut panicked = None;
         let decision = match &decoded {
             Decoded::Malformed(_, rejection) => Decision::Rejected(rejection.clone()),
@@ -244,7 +252,9 @@ impl Core {
                 value = draft.encode();
                 panicked = Some(message);
             }
-            stream.chain = Some(Digest::of(&value));
+            if !(planted(Bug::RejectionNotChained) && draft.0.events().is_empty()) {
+                stream.chain = Some(Digest::of(&value));
+            }
         }
         if let Some(message) = panicked {
             let (organization, command) = key.clone();
@@ -255,6 +265,11 @@ impl Core {
         }
         let outcome = draft.0;
         let value: Arc<[u8]> = value.into();
+        let mut ticket = ticket;
+        if planted(Bug::AnswerBeforeReadBack) {
+            let answer = |ticket| Effect::Answer { ticket, value: Arc::clone(&value), repeated: false };
+            effects.extend(ticket.take().map(answer));
+        }
         self.recents.decided(key.clone(), outcome.digest, Arc::clone(&value), self.next_seq);
         let ours = Decided {
             row: TypeRow::of(&outcome.command_type),
@@ -315,6 +330,11 @@ impl Core {
 
 impl Batch {
     fn close(self, effects: &mut Vec<Effect>) {
+        if planted(Bug::LettersBehindRecords) && !self.records.is_empty() {
+            effects.push(Effect::Append(self.records));
+            effects.push(Effect::Send(self.letters));
+            return;
+        }
         if !self.letters.is_empty() {
             effects.push(Effect::Send(self.letters));
         }

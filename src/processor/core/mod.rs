@@ -426,7 +426,17 @@ impl Core {
         self.admission.reign.map_or(self.config.partitions, |reign| reign.partitions)
     }
 
+    /// Leaves old ids to the memory, as far as that has them.
+    fn forget(&mut self) {
+        if self.recents.is_over(&self.config.limits) {
+            let covered = self.memory.covered(self.config.partition);
+            self.recents.forget(&self.config.limits, covered);
+        }
+    }
+
     fn tick(&mut self, now: Timestamp) -> Result<(), End> {
+        // The memory may have caught up while there was nothing to read: a writer that waits for it goes on.
+        self.forget();
         let since = match self.phase {
             Phase::Claiming { since, .. } => Some(since),
             _ => self.in_flight.front().map(|oldest| oldest.appended_at),

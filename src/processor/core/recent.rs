@@ -9,6 +9,7 @@ use super::Limits;
 use crate::domain::digest::Digest;
 use crate::domain::id::{CommandId, OrganizationId};
 use crate::log::record::{Offset, Seq};
+use crate::planted::{Bug, planted};
 
 /// Command ids belong to their organisation.
 pub(super) type Key = (OrganizationId, CommandId);
@@ -45,7 +46,7 @@ impl Recents {
 
     /// Everything up to the snapshot is known to the memory only; `newest` is the greatest UUIDv7 there.
     pub fn behind_snapshot(newest: Option<CommandId>) -> Self {
-        Self { forgot: true, newest_forgotten: newest, ..Self::new() }
+        Self { forgot: !planted(Bug::SnapshotIdsNotLookedUp), newest_forgotten: newest, ..Self::new() }
     }
 
     pub fn len(&self) -> usize {
@@ -59,7 +60,9 @@ impl Recents {
     /// Whether an id that is not here may be in the memory: the ordinary command's is a UUIDv7 newer than
     /// all of those and needs no look-up.
     pub fn may_be_older(&self, id: CommandId) -> bool {
-        self.forgot && !(is_v7(id) && self.newest_forgotten.is_none_or(|newest| id > newest))
+        self.forgot
+            && !planted(Bug::ForgottenNotLookedUp)
+            && !(is_v7(id) && self.newest_forgotten.is_none_or(|newest| id > newest))
     }
 
     pub fn decided(&mut self, key: Key, digest: Digest, value: Arc<[u8]>, seq: Seq) {
@@ -90,7 +93,8 @@ impl Recents {
 
     /// Forgets the oldest ids before `covered` until the rest is within the limits.
     pub fn forget(&mut self, limits: &Limits, covered: Offset) {
-        while self.is_over(limits) && self.order.front().is_some_and(|(offset, _)| *offset < covered) {
+        let has = |offset: Offset| offset < covered || planted(Bug::ForgottenUncovered);
+        while self.is_over(limits) && self.order.front().is_some_and(|(offset, _)| has(*offset)) {
             let Some((_, key)) = self.order.pop_front() else { break };
             if is_v7(key.1) {
                 self.newest_forgotten = self.newest_forgotten.max(Some(key.1));

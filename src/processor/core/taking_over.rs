@@ -13,6 +13,7 @@ use crate::domain::time::Timestamp;
 use crate::log::admission::{Verdict, Void};
 use crate::log::record::{Epoch, EpochOpened, Header, Kind, NewRecord, Offset, Record, Seq, WriterId};
 use crate::log::wire::decode_outcome;
+use crate::planted::{Bug, planted};
 
 /// So many claims lost within [`CLAIMS_LOST_WITHIN`] mean that two groups write one ledger.
 const CLAIMS_LOST_REPORTED: usize = 3;
@@ -65,10 +66,7 @@ impl Core {
         acknowledged.report(effects);
         self.tally.void_records += voids.count;
         voids.report(effects);
-        if self.recents.is_over(&self.config.limits) {
-            let covered = self.memory.covered(self.config.partition);
-            self.recents.forget(&self.config.limits, covered);
-        }
+        self.forget();
         went
     }
 
@@ -80,7 +78,9 @@ impl Core {
         effects: &mut Vec<Effect>,
     ) -> Result<(), End> {
         match self.phase {
-            Phase::Claiming { writer, since, .. } if opened.writer == writer => {
+            Phase::Claiming { writer, since, .. }
+                if opened.writer == writer || planted(Bug::OpeningOfAnotherWriter) =>
+            {
                 check_clock(since, record.appended_at, now)?;
                 self.phase = Phase::Reigning { epoch: opened.epoch };
                 self.next_seq = Seq(1);
@@ -91,10 +91,12 @@ impl Core {
                     resume: self.admission.source,
                     claims_lost: self.claims_lost.len(),
                 }));
-                effects.push(Effect::OpenSource { from: self.admission.source });
+                let too_far = planted(Bug::ResumesTooFar);
+                let from = self.admission.source.map(|last| if too_far { last.next().next() } else { last });
+                effects.push(Effect::OpenSource { from });
                 Ok(())
             }
-            Phase::Reigning { .. } => Err(End::Deposed { by: opened.epoch }),
+            Phase::Reigning { .. } if !planted(Bug::DeposedCarriesOn) => Err(End::Deposed { by: opened.epoch }),
             _ => {
                 self.tail_records += 1;
                 Ok(())
@@ -204,7 +206,7 @@ fn rest(claims_lost: usize, random: u64) -> Duration {
 /// The log took our opening at `appended`, which was between `since` and `now` by a clock that agrees with the log's.
 fn check_clock(since: Timestamp, appended: Timestamp, now: Timestamp) -> Result<(), End> {
     let nearest = appended.clamp(since.min(now), since.max(now));
-    if apart(nearest, appended) <= CLOCK_OFF_MAX {
+    if apart(nearest, appended) <= CLOCK_OFF_MAX || planted(Bug::ClockUnchecked) {
         return Ok(());
     }
     Err(End::ClockOff { off_seconds: (nearest.micros() - appended.micros()) / 1_000_000 })

@@ -108,7 +108,7 @@ fn sourced(offset: u64, organization: &str, n: u128, name: &str) -> SourceRecord
 #[derive(Debug, Default)]
 struct Shelf {
     outcomes: BTreeMap<Key, Known>,
-    covered: Offset,
+    covered: Mutex<Offset>,
     broken: bool,
     asked: Mutex<Vec<CommandId>>,
 }
@@ -127,7 +127,7 @@ impl Memory for Shelf {
     }
 
     fn covered(&self, _: Partition) -> Offset {
-        self.covered
+        *self.covered.lock().expect("no panic while held")
     }
 }
 

@@ -13,6 +13,7 @@ use crate::domain::command::ResourceAttributes;
 use crate::domain::event::ResourceName;
 use crate::domain::id::{AllocationId, OrganizationId, PoolId};
 use crate::domain::time::Timestamp;
+use crate::planted::{Bug, planted};
 use crate::views::keys::KeyReader;
 use crate::views::stored;
 use crate::views::table::{Rows, TableError};
@@ -50,7 +51,7 @@ impl<'a> Known<'a> {
     /// An interval that was closed by range, as it is.
     pub fn with_cascades(&self, mut span: Span) -> Result<Span, TableError> {
         let Holder::Allocation { pool, .. } = &span.row.holder else { return Ok(span) };
-        if !self.summary.cascades || span.row.until.is_some() {
+        if !self.summary.cascades || span.row.until.is_some() || planted(Bug::CascadeIgnored) {
             return Ok(span);
         }
         if let Some(closed) = self.closed(*pool, &span)? {

@@ -16,6 +16,7 @@ use crate::address::Cidr;
 use crate::domain::event::ResourceName;
 use crate::domain::id::{OrganizationId, Revision};
 use crate::domain::time::Timestamp;
+use crate::planted::{Bug, planted};
 use crate::views::keys::KeyReader;
 use crate::views::stored;
 use crate::views::table::{Rows, TableError};
@@ -53,7 +54,7 @@ pub fn observed(
     let key = keys::seen(writer.organization, name).instant_descending(at).revision(writer.now.revision);
     let latest: Option<LatestRow> = rows::get(writer.table, &keys::latest(writer.organization, name))?;
     let around = match latest {
-        Some(latest) if latest.instant.at >= at => {
+        Some(latest) if latest.instant.at >= at && !planted(Bug::LastToArriveWins) => {
             let before = instant(writer.table, writer.organization, name, at, NOW)?;
             rows::put(writer.table, key, &row);
             Around::read(writer, name, before)?
@@ -78,7 +79,7 @@ pub fn retracted(
     let before = instant(writer.table, writer.organization, name, at, NOW)?;
     let key = keys::seen(writer.organization, name).instant_descending(at).revision(revision);
     let Some(mut row) = rows::get::<SeenRow>(writer.table, &key)? else { return Ok(()) };
-    if row.retracted.is_none() {
+    if row.retracted.is_none() && !planted(Bug::RetractionIgnored) {
         row.retracted = Some(writer.now);
         rows::put(writer.table, key, &row);
         let around = Around::read(writer, name, before)?;

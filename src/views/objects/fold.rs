@@ -12,6 +12,7 @@ use crate::domain::id::{AccountId, AllocationId, OrganizationId, PoolId, Revisio
 use crate::domain::outcome::{Moment, Outcome};
 use crate::domain::pool::{Placement, PoolUsage};
 use crate::domain::{Row, RowKey, State};
+use crate::planted::{Bug, planted};
 use crate::views::answer::Stamp;
 use crate::views::stored;
 use crate::views::table::{Table, TableError};
@@ -70,7 +71,10 @@ pub(in crate::views) fn fold(
                 counted.extend(state.pools().get(*id).and_then(|pool| pool.source_pool));
                 fold.object(Kind::Pool, id.bits(), key)?;
             }
-            RowKey::Allocation(id) => counted.extend(fold.allocation(*id, key)?),
+            RowKey::Allocation(id) => {
+                let pool = fold.allocation(*id, key)?;
+                counted.extend(pool.filter(|_| !planted(Bug::UsageStale)));
+            }
             // Facts are the lineage's.
             RowKey::Resource(_) => {}
         }
@@ -156,7 +160,13 @@ impl Fold<'_> {
             // With its pool: whoever asks sees that the pool is gone.
             _ if self.state.pools().get(pool).is_none() => return Ok(None),
             _ => {
-                self.put_holding(pool, before.cidr, id, created.revision, Some(self.moment.revision));
+                self.put_holding(
+                    pool,
+                    before.cidr,
+                    id,
+                    created.revision,
+                    Some(self.moment.revision).filter(|_| !planted(Bug::ReleasedStillListed)),
+                );
                 let ended = Some(self.stamp.clone());
                 ObjectRow { created, changed, ended, object: Object::Allocation { row: before, placement } }
             }

@@ -10,6 +10,7 @@ use crate::domain::organization::Organization;
 use crate::domain::outcome::Moment;
 use crate::domain::pool::{Placement, Pool, PoolUsage};
 use crate::domain::scope::Scope;
+use crate::planted::{Bug, planted};
 use crate::views::answer::Stamp;
 use crate::views::keys::{Key, KeyReader};
 use crate::views::kinds;
@@ -97,7 +98,8 @@ impl Asked<'_> {
 
     /// The object as it was, gone or not; `None` when it did not exist yet.
     pub(super) fn object(&self, kind: Kind, id: u128) -> Result<Option<ObjectRow>, TableError> {
-        object_as_of(self.rows, self.organization, kind, id, self.moment.revision)
+        let revision = Revision(self.moment.revision.0 - u64::from(planted(Bug::AsOfOffByOne)));
+        object_as_of(self.rows, self.organization, kind, id, revision)
     }
 
     /// The object, if it was there.

@@ -11,9 +11,10 @@ use crossbeam_channel::Receiver;
 
 use super::follow::{Batch, Item};
 use crate::log::record::{Offset, Partition};
+use crate::planted::{Bug, planted};
 use crate::views::position::Position;
 use crate::views::progress::Progress;
-use crate::views::store::{Commit, Snapshot, Store};
+use crate::views::store::{Commit, Overlay, Store};
 use crate::views::table::TableError;
 use crate::views::view::{Admitted, View};
 
@@ -39,13 +40,14 @@ pub(super) struct Folder {
 }
 
 /// A view and where it stands.
-struct Followed {
+pub struct Followed {
     view: Box<dyn View>,
     positions: BTreeMap<Partition, Position>,
 }
 
 /// Why a batch was not folded.
-enum Trouble {
+#[derive(Debug)]
+pub enum Trouble {
     /// Folding this record panicked.
     Panicked {
         partition: Partition,
@@ -65,7 +67,7 @@ impl Folder {
         progress: Arc<Progress>,
         stop: Arc<AtomicBool>,
     ) -> Self {
-        let views = views.into_iter().zip(positions).map(|(view, positions)| Followed { view, positions }).collect();
+        let views = views.into_iter().zip(positions).map(|(view, positions)| Followed::new(view, positions)).collect();
         Self { store, views, ends, batches, progress, stopped: BTreeMap::new(), old_versions_dropped: false, stop }
     }
 
@@ -144,11 +146,14 @@ impl Folder {
         let snapshot = store.snapshot();
         let records: usize = ready.iter().map(|batch| batch.items.len()).sum();
         let (store, snapshot) = (&*store, &snapshot);
+        let fold = |followed: &mut Followed| {
+            followed.fold(snapshot.overlay(followed.view.name()).map_err(Trouble::Table)?, ready)
+        };
         let results: Vec<_> = if records < RECORDS_WORTH_THREADS {
-            self.views.iter_mut().map(|followed| followed.fold(snapshot, ready)).collect()
+            self.views.iter_mut().map(fold).collect()
         } else {
             thread::scope(|scope| {
-                let folds = self.views.iter_mut().map(|followed| scope.spawn(move || followed.fold(snapshot, ready)));
+                let folds = self.views.iter_mut().map(|followed| scope.spawn(move || fold(followed)));
                 let folds: Vec<_> = folds.collect();
                 folds.into_iter().map(|fold| fold.join().expect("panics of folds are caught")).collect()
             })
@@ -163,7 +168,7 @@ impl Folder {
             store.commit(commits).map_err(Trouble::Table)?;
         }
         for (followed, positions) in self.views.iter_mut().zip(positions) {
-            followed.positions.extend(positions);
+            followed.committed(positions);
         }
         Ok(())
     }
@@ -191,14 +196,22 @@ impl Folder {
 }
 
 impl Followed {
-    fn fold(&mut self, snapshot: &Snapshot<'_>, ready: &[Batch]) -> Result<Commit, Trouble> {
-        let mut table = snapshot.overlay(self.view.name()).map_err(Trouble::Table)?;
+    #[must_use]
+    pub fn new(view: Box<dyn View>, positions: BTreeMap<Partition, Position>) -> Self {
+        Self { view, positions }
+    }
+
+    /// Folds what the view does not hold yet. `table` is over its rows.
+    ///
+    /// # Errors
+    /// When the rows cannot be read, or the fold panics: the view must then be reset and `table` thrown away.
+    pub fn fold(&mut self, mut table: Overlay<'_>, ready: &[Batch]) -> Result<Commit, Trouble> {
         let mut positions = BTreeMap::new();
         for batch in ready {
             let Some(position) = &batch.position else { continue };
             let held = self.positions.get(&batch.partition).map(|position| position.offset);
             let is_new = |offset: Offset| held.is_none_or(|held| offset > held);
-            for item in batch.items.iter().filter(|item| is_new(item.record.offset)) {
+            for item in batch.items.iter().filter(|item| is_new(item.record.offset) || planted(Bug::FoldedTwice)) {
                 self.fold_one(&mut table, batch.partition, item)?;
             }
             if is_new(position.offset) {
@@ -209,12 +222,12 @@ impl Followed {
         Ok(Commit { family: self.view.name(), changes: table.into_changes(), positions })
     }
 
-    fn fold_one(
-        &mut self,
-        table: &mut crate::views::store::Overlay<'_>,
-        partition: Partition,
-        item: &Item,
-    ) -> Result<(), Trouble> {
+    /// A commit up to these positions was made.
+    pub fn committed(&mut self, positions: BTreeMap<Partition, Position>) {
+        self.positions.extend(positions);
+    }
+
+    fn fold_one(&mut self, table: &mut Overlay<'_>, partition: Partition, item: &Item) -> Result<(), Trouble> {
         let offset = item.record.offset;
         let admitted = Admitted { partition, offset, outcome: &item.outcome, value: &item.record.value };
         // What a panic leaves half done is thrown away: the overlay, and by `reset` the view's memory.
@@ -222,6 +235,12 @@ impl Followed {
             Ok(folded) => folded.map_err(Trouble::Table),
             Err(panic) => Err(Trouble::Panicked { partition, offset, reason: panic_text(panic.as_ref()) }),
         }
+    }
+}
+
+impl std::fmt::Debug for Followed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Followed").field("view", &self.view.name()).field("positions", &self.positions).finish()
     }
 }
 

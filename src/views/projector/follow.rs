@@ -22,7 +22,8 @@ const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 
 /// What one read gave.
-pub(super) struct Batch {
+#[derive(Debug)]
+pub struct Batch {
     pub partition: Partition,
     pub items: Vec<Item>,
     /// Behind the last record read, when any was.
@@ -34,7 +35,8 @@ pub(super) struct Batch {
 }
 
 /// An admitted outcome.
-pub(super) struct Item {
+#[derive(Debug)]
+pub struct Item {
     pub outcome: Outcome,
     pub record: Record,
     /// The fold of all records up to this one, itself included.
@@ -100,46 +102,19 @@ impl Follower {
 
     /// Admits, decodes and hands over. `true` when a record stops the partition.
     fn take(&mut self, records: &[Record]) -> Result<bool, Ended> {
-        let mut items = Vec::with_capacity(records.len());
-        let mut position = None;
-        for record in records {
-            let before = self.admission.clone();
-            match self.admission.admit(record) {
-                Verdict::Opened(opened) => {
-                    tracing::info!(partition = %self.partition, offset = %record.offset, epoch = %opened.epoch,
-                        writer = %opened.writer, "a reign is open");
-                }
-                Verdict::Passed(_) => {}
-                Verdict::Void(reason) => {
-                    tracing::warn!(partition = %self.partition, offset = %record.offset, %reason,
-                        void_count = self.admission.void_count, "a record is void");
-                }
-                Verdict::Outcome(_) => match wire::decode_outcome(&record.value) {
-                    Ok(outcome) => {
-                        items.push(Item { outcome, record: record.clone(), admission: self.admission.clone() });
-                    }
-                    Err(error) => {
-                        self.admission = before;
-                        let reason = unreadable(self.partition, record.offset, &error);
-                        self.hand_over(items, position, false, Some(reason))?;
-                        return Ok(true);
-                    }
-                },
-            }
-            position = Some((record, self.admission.clone()));
-        }
-        self.hand_over(items, position, false, None)?;
-        Ok(false)
+        let batch = admit(self.partition, &mut self.admission, records);
+        let stopped = batch.stopped.is_some();
+        self.batches.send(batch).map_err(|_| Ended)?;
+        Ok(stopped)
     }
 
     fn hand_over(
         &self,
         items: Vec<Item>,
-        position: Option<(&Record, Admission)>,
+        position: Option<Position>,
         at_end: bool,
         stopped: Option<String>,
     ) -> Result<(), Ended> {
-        let position = position.map(|(record, admission)| Position::behind(record, admission));
         let batch = Batch { partition: self.partition, items, position, at_end, stopped };
         self.batches.send(batch).map_err(|_| Ended)
     }
@@ -156,6 +131,41 @@ impl Follower {
             left -= step;
         }
     }
+}
+
+/// Admits and decodes the records behind `admission`. A record that is admitted and cannot be read stops the
+/// partition before it.
+pub fn admit(partition: Partition, admission: &mut Admission, records: &[Record]) -> Batch {
+    let mut batch =
+        Batch { partition, items: Vec::with_capacity(records.len()), position: None, at_end: false, stopped: None };
+    let mut last = None;
+    for record in records {
+        let before = admission.clone();
+        match admission.admit(record) {
+            Verdict::Opened(opened) => {
+                tracing::info!(%partition, offset = %record.offset, epoch = %opened.epoch, writer = %opened.writer,
+                    "a reign is open");
+            }
+            Verdict::Passed(_) => {}
+            Verdict::Void(reason) => {
+                tracing::warn!(%partition, offset = %record.offset, %reason, void_count = admission.void_count,
+                    "a record is void");
+            }
+            Verdict::Outcome(_) => match wire::decode_outcome(&record.value) {
+                Ok(outcome) => {
+                    batch.items.push(Item { outcome, record: record.clone(), admission: admission.clone() });
+                }
+                Err(error) => {
+                    *admission = before;
+                    batch.stopped = Some(unreadable(partition, record.offset, &error));
+                    break;
+                }
+            },
+        }
+        last = Some(record);
+    }
+    batch.position = last.map(|record| Position::behind(record, admission.clone()));
+    batch
 }
 
 fn unreadable(partition: Partition, offset: Offset, error: &wire::OutcomeError) -> String {

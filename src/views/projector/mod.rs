@@ -3,6 +3,8 @@
 //! A thread per partition reads, admits and decodes ([`follow`]); one thread folds and commits ([`fold`]). It drains
 //! what is ready and never waits for more. An admitted record that cannot be read or folded stops its partition,
 //! and that one only, naming the record (design D6); nothing behind it is ever folded.
+//!
+//! What needs no thread is public for whoever drives it otherwise, such as a simulation: [`admit`] and [`Followed`].
 
 mod fold;
 mod follow;
@@ -13,6 +15,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
+
+pub use self::fold::{Followed, Trouble};
+pub use self::follow::{Batch, Item, admit};
 
 use super::position::{Position, PositionError};
 use super::progress::{PartitionProgress, Progress};

@@ -57,7 +57,7 @@ fn the_same_id_in_another_organisation_is_another_command() {
 #[test]
 fn ids_are_forgotten_only_where_the_memory_covers_them() {
     let limits = Limits { recent_ids_max: 2, uncovered_ids_max: 5, ..config().limits };
-    let shelf = |covered| Arc::new(Shelf { covered: Offset(covered), ..Shelf::default() });
+    let shelf = |covered| Arc::new(Shelf { covered: Mutex::new(Offset(covered)), ..Shelf::default() });
     for (covered, kept, room) in
         [(0, 5, 0), (2, 4, config().limits.batch_commands_max), (100, 2, config().limits.batch_commands_max)]
     {
@@ -72,6 +72,22 @@ fn ids_are_forgotten_only_where_the_memory_covers_them() {
     }
 }
 
+/// Found by the simulation: it looked at the memory only when it read something, and a writer without room reads nothing.
+#[test]
+fn a_writer_that_waits_for_the_memory_goes_on_when_that_has_caught_up() {
+    let limits = Limits { recent_ids_max: 2, uncovered_ids_max: 5, ..config().limits };
+    let shelf = Arc::new(Shelf::default());
+    let mut node = Node::with(1, Config { limits, ..config() }, shelf.clone(), None);
+    let mut ledger = Ledger::default();
+    node.take_over(&mut ledger);
+    node.local((0..5).map(|n| request(n, "o-a0", u128::from(n), "x")).collect());
+    node.settle(&mut ledger);
+    assert_eq!(node.core.room(), 0, "nothing more until the memory has some of it");
+    *shelf.covered.lock().expect("no panic while held") = Offset(6);
+    node.step(Input::Tick { now: node.now });
+    assert!(node.core.room() > 0);
+}
+
 #[test]
 fn a_forgotten_id_is_found_in_the_memory_and_a_broken_memory_decides_nothing() {
     let limits = Limits { recent_ids_max: 1, ..config().limits };
@@ -83,7 +99,7 @@ fn a_forgotten_id_is_found_in_the_memory_and_a_broken_memory_decides_nothing() {
     let known = Known { digest: outcome.digest, value: Arc::clone(&ledger.records[1].value) };
     for broken in [false, true] {
         let outcomes = BTreeMap::from([(key.clone(), known.clone())]);
-        let shelf = Arc::new(Shelf { outcomes, covered: Offset(2), broken, ..Shelf::default() });
+        let shelf = Arc::new(Shelf { outcomes, covered: Mutex::new(Offset(2)), broken, ..Shelf::default() });
         let mut ledger = ledger.clone();
         let mut node = Node::with(2, Config { limits, ..config() }, shelf.clone(), None);
         node.take_over(&mut ledger);

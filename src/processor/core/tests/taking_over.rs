@@ -205,7 +205,7 @@ fn goes_on_from_a_snapshot() {
     let (mut node, mut ledger) = reigning();
     node.sourced(vec![sourced(0, "o-a0", 1, "x"), sourced(1, "o-a0", 2, "y")]);
     node.settle(&mut ledger);
-    let mut shelf = Shelf { covered: Offset(3), ..Shelf::default() };
+    let mut shelf = Shelf { covered: Mutex::new(Offset(3)), ..Shelf::default() };
     let mut admission = Admission::default();
     let mut state = State::new("o-a0".parse().expect("well formed"));
     for record in &ledger.records {

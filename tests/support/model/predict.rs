@@ -99,7 +99,7 @@ pub struct Prediction {
 }
 
 impl Prediction {
-    fn refuse(&mut self, when: bool, reasons: &[Reason]) {
+    pub fn refuse(&mut self, when: bool, reasons: &[Reason]) {
         if when {
             self.reasons.extend(reasons);
         }
@@ -209,7 +209,9 @@ impl<'a> Asked<'a> {
 
     /// Who reports of everybody's resources (D19).
     fn is_trusted(&self) -> bool {
-        self.world.administrator == Some(self.principal)
+        // A lone account has nobody else to report of; the management account is no mere member.
+        self.world.management.is_none_or(|management| management == self.principal)
+            || self.world.administrator == Some(self.principal)
             || self.world.ipams.iter().any(|ipam| ipam.owner == self.principal)
     }
 

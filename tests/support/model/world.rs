@@ -76,8 +76,10 @@ pub struct World {
     pub management: Option<AccountId>,
     pub members: Vec<AccountId>,
     pub administrator: Option<AccountId>,
-    /// Accounts that ever created an IPAM: each has the service-linked role.
-    pub creators: Vec<AccountId>,
+    /// Delegated through Organizations alone.
+    pub registered: Option<AccountId>,
+    /// Accounts that have the service-linked role.
+    pub roles: BTreeSet<AccountId>,
     pub quotas: BTreeMap<Quota, u32>,
     pub ipams: Vec<Ipam>,
     pub scopes: Vec<Scope>,
@@ -147,15 +149,13 @@ impl World {
         self.members.contains(&account)
     }
 
-    fn has_role(&self, account: AccountId) -> bool {
-        let delegated = self.administrator.is_some() && self.is_member(account) && self.management != Some(account);
-        delegated || self.creators.contains(&account)
-    }
-
     /// Whether the IPAM sees the account's resources (D18).
     pub fn sees(&self, ipam: &Ipam, account: AccountId) -> bool {
         let all = self.administrator == Some(ipam.owner);
-        self.is_member(account) && self.has_role(ipam.owner) && self.has_role(account) && (all || account == ipam.owner)
+        self.is_member(account)
+            && self.roles.contains(&ipam.owner)
+            && self.roles.contains(&account)
+            && (all || account == ipam.owner)
     }
 
     /// The latest observations of a resource: several when they contradict each other.
@@ -201,13 +201,29 @@ impl World {
                 self.management = Some(it.management_account);
                 self.members.push(it.management_account);
             }
-            Event::AccountAdded(it) => self.members.push(it.account),
-            Event::AccountRemoved(it) => self.members.retain(|account| *account != it.account),
-            Event::AdminDelegated(it) => self.administrator = Some(it.account),
+            Event::AccountAdded(it) => {
+                self.members.push(it.account);
+                // INV-O5: who joins later is covered.
+                self.roles.extend(self.administrator.map(|_| it.account));
+            }
+            Event::AccountRemoved(it) => {
+                self.members.retain(|account| *account != it.account);
+                self.roles.remove(&it.account);
+            }
+            Event::AdminDelegated(it) => {
+                (self.administrator, self.registered) = (Some(it.account), None);
+                self.roles.extend(self.members.iter().filter(|account| Some(**account) != self.management));
+            }
             Event::AdminRevoked(_) => self.administrator = None,
+            Event::DelegatedAdministratorRegistered(it) => self.registered = Some(it.account),
+            Event::DelegatedAdministratorDeregistered(it) => {
+                self.registered = None;
+                self.roles.extend(self.ipams.iter().map(|ipam| ipam.owner).find(|owner| *owner == it.account));
+            }
             Event::QuotaSet(it) => drop(self.quotas.insert(it.quota, it.value)),
             Event::IpamCreated(it) => {
-                self.creators.push(it.owner);
+                // INV-O4: delegation through Organizations alone creates no role.
+                self.roles.extend(Some(it.owner).filter(|owner| self.registered != Some(*owner)));
                 let regions = it.operating_regions.into_iter().collect();
                 self.ipams.push(Ipam { id: it.ipam, owner: it.owner, home: it.home_region, regions });
                 for (id, visibility) in
@@ -314,12 +330,9 @@ impl World {
                 self.facts.retain(|fact| (&fact.name, fact.at, fact.revision) != (&name, it.observed_at, it.revision));
                 assert_eq!(self.facts.len() + 1, before, "one observation is withdrawn");
             }
-            Event::DelegatedAdministratorRegistered(_)
-            | Event::DelegatedAdministratorDeregistered(_)
-            | Event::ScopeModified(_)
-            | Event::ResourceTagged(_)
-            | Event::ResourceUntagged(_) => {}
+            Event::ScopeModified(_) | Event::ResourceTagged(_) | Event::ResourceUntagged(_) => {}
         }
+        self.quotas_hold(event);
     }
 
     fn release(&mut self, which: impl Fn(&Hold) -> bool) {
@@ -346,45 +359,6 @@ impl World {
         self.former_pools.extend(pools);
         self.provisioned.retain(|(pool, _)| !pools.contains(pool));
         self.pools.retain(|pool| !pools.contains(&pool.id));
-    }
-
-    /// INV-C1, C2, C3, C4, A1 and the quotas, of everything against everything.
-    pub fn check(&self) {
-        for (n, (pool, cidr)) in self.provisioned.iter().enumerate() {
-            let of = self.pool(*pool).expect("a CIDR has a pool");
-            for (other_pool, other) in self.provisioned.iter().skip(n + 1) {
-                let other_of = self.pool(*other_pool).expect("a CIDR has a pool");
-                let tops = of.source.is_none() && other_of.source.is_none() && of.scope == other_of.scope;
-                assert!(!tops || !cidr.overlaps(*other), "INV-C1: {cidr} of {pool} and {other} of {other_pool}");
-                assert!(pool != other_pool || !cidr.overlaps(*other), "INV-C4: {cidr} and {other} of {pool}");
-            }
-            let Some(source) = of.source else { continue };
-            assert!(self.cidrs_of(source).iter().any(|around| around.contains(*cidr)), "INV-C2: {cidr} of {pool}");
-            let held = self.holds_of(source).filter(|hold| hold.holder == Holder::Child(*pool) && hold.cidr == *cidr);
-            assert_eq!(held.count(), 1, "INV-C3: {cidr} of {pool}");
-        }
-        for (n, hold) in self.holds.iter().enumerate() {
-            for other in self.holds.iter().skip(n + 1).filter(|other| other.pool == hold.pool) {
-                assert!(!hold.cidr.overlaps(other.cidr), "INV-A1: {hold:?} and {other:?}");
-            }
-            let around = self.cidrs_of(hold.pool).into_iter().filter(|around| around.contains(hold.cidr)).count();
-            assert_eq!(around, 1, "INV-A1, INV-C4: {hold:?} lies inside one CIDR of its pool");
-            if let Holder::Child(child) = hold.holder {
-                assert!(self.provisioned.contains(&(child, hold.cidr)), "INV-C3: {hold:?}");
-            }
-        }
-        for pool in &self.pools {
-            assert!(self.depth(pool.id) <= self.quota(Quota::PoolDepth), "quota of {pool:?}");
-            assert!(self.cidrs_of(pool.id).len() <= self.quota(Quota::CidrsPerPool), "quota of {pool:?}");
-            if let Some(source) = pool.source.map(|source| self.pool(source).expect("INV-P1: a source exists")) {
-                assert_eq!((pool.scope, pool.family), (source.scope, source.family), "INV-P1: {pool:?}");
-                assert!(source.locale.is_none() || source.locale == pool.locale, "INV-P2: {pool:?}");
-            }
-        }
-        for scope in &self.scopes {
-            let pools = self.pools.iter().filter(|pool| pool.scope == scope.id).count();
-            assert!(pools <= self.quota(Quota::PoolsPerScope), "quota of {scope:?}");
-        }
     }
 }
 
