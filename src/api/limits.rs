@@ -31,6 +31,8 @@ pub struct Limits {
     /// Rows of one page, at most and when the query does not say.
     pub page_rows_max: usize,
     pub page_rows_default: usize,
+    /// Bytes of `after`, where a page begins: many times what a page says as `next`.
+    pub cursor_bytes_max: usize,
     /// Clients of the event stream at a time.
     pub stream_clients_max: usize,
     /// Events read ahead for a client of the event stream that is slower than the log.
@@ -56,6 +58,7 @@ impl Default for Limits {
             revision_wait_default: Duration::from_secs(5),
             page_rows_max: 1_000,
             page_rows_default: 100,
+            cursor_bytes_max: 1_024,
             stream_clients_max: 64,
             stream_events_max: 32,
             stop_time_max: Duration::from_secs(10),

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::Api;
 use super::asked::Asked;
 use super::problem::Problem;
-use super::queries::{limit, now, organization_of, when};
+use super::queries::{after, limit, now, organization_of, when};
 use crate::address::Cidr;
 use crate::domain::event::ResourceName;
 use crate::domain::id::OrganizationId;
@@ -34,22 +34,22 @@ pub fn history(api: &Api, asked: &Asked) -> Result<LineageAnswer, Problem> {
 fn ask(api: &Api, asked: &Asked, when: &When, mut query: LineageQuery) -> Result<LineageAnswer, Problem> {
     query.scope = asked.query("scope")?;
     query.limit = limit(api, asked)?;
-    query.after = asked.text("after").map(str::to_owned);
+    query.after = after(api, asked)?.map(str::to_owned);
     view(api, asked, when, |rows, organization, head| lineage::lineage(rows, organization, head, &query))
 }
 
 pub fn resource_history(api: &Api, asked: &Asked) -> Result<ResourceHistory, Problem> {
     let resource = ResourceName { kind: asked.required("kind")?, id: asked.required("id")? };
-    let (when, limit) = (when(asked)?, limit(api, asked)?);
+    let (when, limit, after) = (when(asked)?, limit(api, asked)?, after(api, asked)?);
     let window = when.at.map_or(Window::ALL, At::window);
     view(api, asked, &when, |rows, organization, head| {
-        lineage::resource_history(rows, organization, head, &resource, window, limit, asked.text("after"))
+        lineage::resource_history(rows, organization, head, &resource, window, limit, after)
     })
 }
 
 pub fn changes(api: &Api, asked: &Asked) -> Result<ChangesAnswer, Problem> {
     let filter = ChangesFilter { kind: asked.required::<ResourceKind>("kind")?, region: asked.query("region")? };
-    let (when, limit) = (when(asked)?, limit(api, asked)?);
+    let (when, limit, after) = (when(asked)?, limit(api, asked)?, after(api, asked)?);
     let bound = |name: &str| asked.text(name).map(|text| parse_at(text, now())).transpose().map_err(QueryError::When);
     // A bare date is its beginning, on both sides: 2020-01-01 to 2021-01-01 is the year 2020.
     let window = Window {
@@ -57,7 +57,7 @@ pub fn changes(api: &Api, asked: &Asked) -> Result<ChangesAnswer, Problem> {
         until: bound("until")?.map_or(Window::ALL.until, |at| at.window().from),
     };
     view(api, asked, &when, |rows, organization, head| {
-        lineage::changes(rows, organization, head, &filter, window, limit, asked.text("after"))
+        lineage::changes(rows, organization, head, &filter, window, limit, after)
     })
 }
 
@@ -67,7 +67,7 @@ pub fn overlapping(api: &Api, asked: &Asked) -> Result<OverlapsAnswer, Problem> 
         scope: asked.required("scope")?,
         at: when.at.map_or_else(now, At::last_instant),
         limit: limit(api, asked)?,
-        after: asked.text("after").map(str::to_owned),
+        after: after(api, asked)?.map(str::to_owned),
     };
     view(api, asked, &when, |rows, organization, head| overlaps(rows, organization, head, &query))
 }

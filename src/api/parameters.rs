@@ -2,6 +2,7 @@
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
+use super::limits::Limits;
 use super::route::{Parameter, Place};
 use crate::address::Cidr;
 use crate::domain::id::{AllocationId, CommandId, IpamId, OrganizationId, PoolId, Region, Revision, ScopeId};
@@ -34,6 +35,53 @@ macro_rules! required {
     };
 }
 
+/// How long to wait, in seconds.
+struct WaitSeconds;
+
+impl JsonSchema for WaitSeconds {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "WaitSeconds".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let max = Limits::default().revision_wait_max.as_secs();
+        json_schema!({ "type": "integer", "minimum": 0, "maximum": max })
+    }
+}
+
+/// How many rows a page has.
+struct PageRows;
+
+impl JsonSchema for PageRows {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "PageRows".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let Limits { page_rows_max, page_rows_default, .. } = Limits::default();
+        json_schema!({ "type": "integer", "minimum": 1, "maximum": page_rows_max, "default": page_rows_default })
+    }
+}
+
+/// Where a page begins, as the page before said it.
+struct Cursor;
+
+impl JsonSchema for Cursor {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Cursor".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "maxLength": Limits::default().cursor_bytes_max })
+    }
+}
+
 /// An instant, a day, or a revision; as text.
 struct When;
 
@@ -62,10 +110,10 @@ parameters! {
     Query AT "at": When, "What was true in the world at this moment; now when absent. A bare date is the whole day, in UTC.";
     Query AS_OF "as_of": When, "What the ledger knew at this moment; all it knows when absent. A bare date is its end, in UTC.";
     Query AT_LEAST "at_least": Revision, "Answer from this revision or a later one; waits for it if need be.";
-    Query WAIT_SECONDS "wait_seconds": u8, "How long to wait for `at_least`, in seconds: at most 30, 5 when absent.";
-    Query OUTCOME_WAIT_SECONDS "wait_seconds": u8, "How long to wait for the outcome, in seconds: at most 30, 0 when absent.";
-    Query LIMIT "limit": u16, "Rows of a page: 1 to 1,000, 100 when absent.";
-    Query AFTER "after": String, "The next page: what the page before gave as `next`.";
+    Query WAIT_SECONDS "wait_seconds": WaitSeconds, "How long to wait for `at_least`, in seconds: at most 30, 5 when absent.";
+    Query OUTCOME_WAIT_SECONDS "wait_seconds": WaitSeconds, "How long to wait for the outcome, in seconds: at most 30, 0 when absent.";
+    Query LIMIT "limit": PageRows, "Rows of a page: 1 to 1,000, 100 when absent.";
+    Query AFTER "after": Cursor, "The next page: what the page before gave as `next`.";
     #[required] Query ADDRESS "address": std::net::IpAddr, "The address.";
     #[required] Query CIDR "cidr": Cidr, "The block; one address is a /32 or a /128.";
     Query SCOPE "scope": ScopeId, "In this scope only.";

@@ -41,8 +41,9 @@ pub type Answered<T> = Result<Answer<T>, Problem>;
 /// All organisations, by id. They are told apart by partition and stream alone, so no one revision answers for all.
 pub fn organizations(api: &Api, asked: &Asked) -> Result<Page<OrganizationHead>, Problem> {
     let Paging { limit, after } = paging(api, asked)?;
+    let after: Option<OrganizationId> = after.map(|after| after.parse()).transpose().map_err(|_| QueryError::Cursor)?;
     let all = api.views().organizations().map_err(QueryError::Store)?;
-    let mut rest = all.into_iter().filter(|(id, _)| after.as_deref().is_none_or(|after| id.as_str() > after));
+    let mut rest = all.into_iter().filter(|(id, _)| after.as_ref().is_none_or(|after| id.as_str() > after.as_str()));
     let items: Vec<_> = rest
         .by_ref()
         .take(limit)
@@ -162,5 +163,17 @@ pub(super) fn limit(api: &Api, asked: &Asked) -> Result<usize, Problem> {
 }
 
 fn paging(api: &Api, asked: &Asked) -> Result<Paging, Problem> {
-    Ok(Paging { limit: limit(api, asked)?, after: asked.text("after").map(str::to_owned) })
+    Ok(Paging { limit: limit(api, asked)?, after: after(api, asked)?.map(str::to_owned) })
+}
+
+/// Where the page begins. What it means is the query's own question.
+pub(super) fn after<'a>(api: &Api, asked: &'a Asked) -> Result<Option<&'a str>, Problem> {
+    let max = api.limits().cursor_bytes_max;
+    match asked.text("after") {
+        Some(after) if after.len() > max => {
+            let error = format!("it has {} bytes; what a page gives as `next` has at most {max}", after.len());
+            Err(Problem::invalid_parameter("after", after, error).try_instead("bytes_max", max))
+        }
+        after => Ok(after),
+    }
 }

@@ -180,6 +180,14 @@ async fn bad_requests_are_answered_with_problems_that_teach() {
             "InvalidParameterValue",
             "ipam-pool-…",
         ),
+        (
+            "waiting for nothing, and wrong",
+            unread("GET", &format!("{ORGANIZATION}/pools?wait_seconds=soon")),
+            400,
+            "InvalidParameterValue",
+            "wait_seconds",
+        ),
+        ("no cursor", unread("GET", "/v1/organizations?after=O!"), 400, "InvalidParameterValue", "not a cursor"),
         ("missing parameter", unread("GET", &format!("{ORGANIZATION}/history")), 400, "MissingParameter", "`cidr`"),
         (
             "host bits",

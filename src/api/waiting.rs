@@ -14,8 +14,9 @@ use crate::views::when::QueryError;
 /// # Errors
 /// When they do not in time.
 pub async fn for_revision(api: &Api, asked: &Asked) -> Result<(), Problem> {
-    let Some(revision) = asked.query::<u64>("at_least")?.map(Revision) else { return Ok(()) };
+    // Checked even where it has nothing to wait for: what is wrong is said, never passed over.
     let wait = wait(api, asked)?.unwrap_or(api.limits().revision_wait_default);
+    let Some(revision) = asked.query::<u64>("at_least")?.map(Revision) else { return Ok(()) };
     match api.views().wait_for(&organization_of(asked)?, revision, wait).await {
         Ok(_) => Ok(()),
         Err(error @ QueryError::RevisionAhead { .. }) => {

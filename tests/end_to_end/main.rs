@@ -11,6 +11,7 @@ mod embedded;
 #[allow(dead_code, reason = "other tests kill brokers")]
 #[path = "../support/kafka.rs"]
 mod kafka;
+mod openapi_conformance;
 mod panics;
 #[path = "../support/patience.rs"]
 mod patience;

@@ -51,13 +51,18 @@ pub fn serve(data: &Path, flags: &[&str]) -> Ended {
 
 /// Runs a command to its end.
 pub fn run(command: &mut Command) -> Ended {
+    run_within(command, ENDS_WITHIN)
+}
+
+/// As [`run`], for what may take longer.
+pub fn run_within(command: &mut Command, limit: Duration) -> Ended {
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
     let (mut out, mut err) = (child.stdout.take().expect("a pipe"), child.stderr.take().expect("a pipe"));
     std::thread::scope(|scope| {
         let out = scope.spawn(move || text(&mut out));
         let err = scope.spawn(move || text(&mut err));
-        let code = end(&mut child);
+        let code = end(&mut child, limit);
         Ended { code, out: out.join().expect("text"), err: err.join().expect("text") }
     })
 }
@@ -69,8 +74,8 @@ fn text(pipe: &mut impl std::io::Read) -> String {
 }
 
 /// The exit code; -1 of a run that had to be ended.
-fn end(child: &mut Child) -> i32 {
-    let until = Instant::now() + ENDS_WITHIN;
+fn end(child: &mut Child, limit: Duration) -> i32 {
+    let until = Instant::now() + limit;
     loop {
         if let Some(status) = child.try_wait().expect("it can be waited for") {
             return status.code().unwrap_or(-1);

@@ -17,7 +17,7 @@ fn a_command_from_python_is_decided() {
     let data = tempfile::tempdir().expect("a directory");
     let config = kafka::config_with_topics(3);
     let _server = Server::start(data.path(), &["--kafka", &config.bootstrap, "--topic-prefix", &config.prefix]);
-    let python = python();
+    let python = home("python", CLIENT).join("bin/python");
     let produce = |more: &[&str]| {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas/examples/produce.py");
         let mut command = Command::new(&python);
@@ -41,16 +41,17 @@ fn a_command_from_python_is_decided() {
     assert_eq!(decision(&refused)["rejected"]["code"], "AccountExists", "{refused:#?}");
 }
 
-/// A Python of its own with the client, kept between runs of the tests.
-fn python() -> PathBuf {
-    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python");
-    let python = home.join("bin/python");
-    let has_client = || Command::new(&python).args(["-c", "import confluent_kafka"]).status();
-    if !has_client().is_ok_and(|status| status.success()) {
+/// A Python of its own with one package, kept between runs of the tests.
+pub fn home(name: &str, package: &str) -> PathBuf {
+    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let (python, has) = (home.join("bin/python"), home.join("package"));
+    // Written last: what was begun and not ended is made anew.
+    if std::fs::read_to_string(&has).ok().as_deref() != Some(package) {
         let made = run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&home));
         assert_eq!(made.code, 0, "{made:#?}");
-        let installed = run(Command::new(&python).args(["-m", "pip", "install", "--quiet", CLIENT]));
+        let installed = run(Command::new(&python).args(["-m", "pip", "install", "--quiet", package]));
         assert_eq!(installed.code, 0, "{installed:#?}");
+        std::fs::write(has, package).expect("written");
     }
-    python
+    home
 }

@@ -63,8 +63,11 @@ fn decode_fields(offset: Offset, bytes: &mut Bytes<'_>) -> Option<Record> {
     };
     let epoch = Epoch(u64::from_be_bytes(bytes.take()?));
     let seq = Seq(u64::from_be_bytes(bytes.take()?));
-    let has_source = bytes.take::<1>()? == [1];
-    let source = SourceOffset(u64::from_be_bytes(bytes.take()?));
+    let source = match (bytes.take::<1>()?, u64::from_be_bytes(bytes.take()?)) {
+        ([0], 0) => None,
+        ([1], source) => Some(SourceOffset(source)),
+        _ => return None,
+    };
     let micros = i64::from_be_bytes(bytes.take()?);
     if !(Timestamp::MIN.micros()..=Timestamp::MAX.micros()).contains(&micros) {
         return None;
@@ -74,7 +77,7 @@ fn decode_fields(offset: Offset, bytes: &mut Bytes<'_>) -> Option<Record> {
     Some(Record {
         offset,
         appended_at: Timestamp::from_micros(micros),
-        header: Some(Header { kind, epoch, seq, source: has_source.then_some(source) }),
+        header: Some(Header { kind, epoch, seq, source }),
         value: Arc::from(value),
     })
 }
@@ -113,6 +116,16 @@ mod tests {
         );
         assert_eq!(key(Partition(1), 2), [0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2]);
         assert_eq!(offset_of(&key(Partition(1), 2)), Some((Partition(1), 2)));
+    }
+
+    #[test]
+    fn bytes_that_are_never_written_are_no_record() {
+        let good = encode(&record(), Timestamp::from_micros(7));
+        for (at, byte) in [(0, 0), (0, 4), (17, 0), (17, 2)] {
+            let mut bytes = good.clone();
+            bytes[at] = byte;
+            assert!(decode(Offset(9), &bytes).is_err(), "byte {at} is {byte}");
+        }
     }
 
     #[test]
