@@ -7,8 +7,9 @@ use ipam_ledger::address::{Cidr, Family};
 use ipam_ledger::domain::change::Change;
 use ipam_ledger::domain::command::{
     AddAccount, CommandBody, CreateIpam, CreateOrganization, CreatePool, DelegateAdmin, DeleteScope,
-    DeregisterDelegatedAdministrator, ModifyIpam, ModifyScope, Principal, Proof, ProvisionPoolCidr,
-    RegisterDelegatedAdministrator, RemoveAccount, RevokeAdmin, SetQuota, TagResource, Tags, UntagResource, Visibility,
+    DeregisterDelegatedAdministrator, ModifyIpam, ModifyScope, ObserveResource, ObservedCidr, Principal, Proof,
+    ProvisionPoolCidr, RegisterDelegatedAdministrator, ReleaseAllocation, RemoveAccount, ResourceAttributes,
+    RevokeAdmin, SetQuota, TagResource, Tags, UntagResource, Visibility,
 };
 use ipam_ledger::domain::id::{AccountId, ObjectId, OrganizationId, Revision};
 use ipam_ledger::domain::quota::Quota;
@@ -21,7 +22,7 @@ use super::faults::Fault;
 use super::node::Handed;
 use super::world::World;
 use crate::model::generate::{self, Dice};
-use crate::model::world::{Pool, World as Known};
+use crate::model::world::{Holder, Pool, World as Known};
 use crate::model::{ADMIN, LATE, MANAGEMENT, MEMBER, STRANGER, account, preamble, region};
 
 /// What was sent, to be sent again.
@@ -248,7 +249,21 @@ impl World {
         let everybody = [MANAGEMENT, ADMIN, MEMBER, LATE, STRANGER].map(account);
         let somebody = self.random.of(&everybody).copied().expect("there are five");
         let asks = if self.random.one_in(8) { somebody } else { management };
+        if known.registered.is_some() && self.random.one_in(3) {
+            return (
+                management,
+                DeregisterDelegatedAdministrator { account: known.registered.unwrap_or(somebody) }.into(),
+            );
+        }
+        if self.random.one_in(4)
+            && let Some(wish) = self.released_too_early(known)
+        {
+            return (owner, wish);
+        }
         match self.random.below(16) {
+            0 if known.administrator.is_some() && self.random.one_in(2) => {
+                (management, RevokeAdmin { account: known.administrator.unwrap_or(somebody) }.into())
+            }
             0 => (asks, RegisterDelegatedAdministrator { account: somebody }.into()),
             1 => (asks, DeregisterDelegatedAdministrator { account: known.registered.unwrap_or(somebody) }.into()),
             2 => (asks, RevokeAdmin { account: known.administrator.unwrap_or(somebody) }.into()),
@@ -302,6 +317,24 @@ impl World {
             }
             _ => (owner, create_ipam("eu-central-1").into()),
         }
+    }
+
+    /// A resource is seen where it has space, or its space is to be released.
+    fn released_too_early(&mut self, known: &Known) -> Option<CommandBody> {
+        let holds: Vec<_> = known.holds.iter().filter(|hold| matches!(hold.holder, Holder::Resource(_))).collect();
+        let hold = self.random.of(&holds)?;
+        let Holder::Resource(name) = &hold.holder else { return None };
+        if self.random.one_in(2) {
+            return Some(ReleaseAllocation { allocation: hold.id, pool: None, cidr: None, force: false }.into());
+        }
+        let attributes = ResourceAttributes {
+            account: Some(account(ADMIN)),
+            region: Some(region("eu-central-1")),
+            ..ResourceAttributes::default()
+        };
+        let cidrs = vec![ObservedCidr { cidr: hold.cidr, visibility: None }];
+        let (kind, id, observed_at) = (name.kind, name.id.clone(), self.now);
+        Some(ObserveResource { kind, id, observed_at, cidrs, attributes }.into())
     }
 
     fn description(&mut self) -> Change<String> {
