@@ -208,7 +208,14 @@ impl World {
         if let Some(pool) = self.random.of(&empty) {
             let mut body = ProvisionPoolCidr { pool: pool.id, cidr: None, netmask_length: None };
             match (pool.source, pool.family) {
-                (Some(_), family) => body.netmask_length = Some(family.bits() - 6 - self.random.below(3) as u8),
+                (Some(source), family) => {
+                    // By length, or where somebody has it already.
+                    let held: Vec<_> = known.holds_of(source).map(|hold| hold.cidr).collect();
+                    match self.random.of(&held).copied().filter(|_| self.random.one_in(3)) {
+                        Some(cidr) => body.cidr = Some(cidr),
+                        None => body.netmask_length = Some(family.bits() - 6 - self.random.below(3) as u8),
+                    }
+                }
                 (None, family) => {
                     let base = if family == Family::Ipv4 { 0x0a00_0000 } else { 0xfd01_u128 << 112 };
                     let block = |n: u128| Cidr::containing(family, base + (n << 8), family.bits() - 8);
