@@ -96,7 +96,8 @@ const INTRODUCTION: &str = "# Limits
 Everything that comes from outside has a bound. Each is named in the code with its unit: those of a server in
 `src/api/limits.rs`, those of what a command carries in `src/domain/check.rs`, those of a command's bytes in `src/log/wire`,
 those of a record in `src/processor/core`. Characters are Unicode scalar values. This page is made from the table in
-`tests/end_to_end/limits.rs`, which also tests it. Quotas, which an organisation can raise, are no limits in this sense:
+`tests/end_to_end/limits.rs`, which also tests it over HTTP; where a row names several things, the first of them (and labels, and
+`disallowed_cidrs`). Quotas, which an organisation can raise, are no limits in this sense:
 `SetQuota`.
 
 | What | At most | From | Above it | Tested |
