@@ -58,7 +58,7 @@ pub fn submit(api: Api, asked: Asked, body: Body) -> Answering {
         body::expect_media_type(&asked.headers, "application/json")?;
         let limits = api.limits();
         let bytes = body::read(body, &asked.headers, limits.body_bytes_max, limits.body_time_max).await?;
-        let completed = envelope::complete(&organization, None, &bytes)?;
+        let completed = complete(&organization, &bytes, limits.body_bytes_max)?;
         let submit = api.submit()?;
         if prefers_async(&asked.headers) {
             return hand_over(submit, &organization, completed).await;
@@ -108,7 +108,7 @@ pub fn submit_batch(api: Api, asked: Asked, body: Body) -> Answering {
         // One at a time is polled first in the order of the batch, which is the order of handing over.
         let mut waiting = FuturesOrdered::new();
         for command in commands {
-            let completed = one_of_batch(&organization, command, limits.body_bytes_max);
+            let completed = complete(&organization, command.get().as_bytes(), limits.body_bytes_max);
             let (organization, wait) = (organization.clone(), limits.outcome_wait_max);
             waiting.push_back(async move { decided(submit, &organization, completed?, wait).await });
         }
@@ -120,13 +120,13 @@ pub fn submit_batch(api: Api, asked: Asked, body: Body) -> Answering {
     })
 }
 
-fn one_of_batch(organization: &OrganizationId, command: &RawValue, bytes_max: usize) -> Result<Completed, Problem> {
-    let bytes = command.get().as_bytes();
+/// Completes a command, which is bounded as it was sent and as it is handed over.
+fn complete(organization: &OrganizationId, bytes: &[u8], bytes_max: usize) -> Result<Completed, Problem> {
     if bytes.len() > bytes_max {
-        Err(body::too_large(bytes_max))
-    } else {
-        envelope::complete(organization, None, bytes)
+        return Err(body::too_large(bytes_max));
     }
+    let completed = envelope::complete(organization, None, bytes)?;
+    if completed.json.len() > bytes_max { Err(body::too_large(bytes_max)) } else { Ok(completed) }
 }
 
 fn batch_answer(api: &Api, answer: Result<Answer, Problem>) -> BatchAnswer {

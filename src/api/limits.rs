@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use crate::log::wire::COMMAND_BYTES_MAX;
+
 /// The bounds of one server. The defaults suit one machine that serves people and programs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of one command.
+    /// Bytes of one command, as it is sent and as it is completed.
     pub body_bytes_max: usize,
     /// Bytes of one batch of commands.
     pub batch_bytes_max: usize,
@@ -19,6 +21,8 @@ pub struct Limits {
     pub write_time_max: Duration,
     /// Bytes of request line and headers.
     pub header_bytes_max: usize,
+    /// Headers of a request.
+    pub header_fields_max: usize,
     /// Connections at a time; more wait to be accepted.
     pub connections_max: usize,
     /// Requests being answered at a time; more are refused.
@@ -44,13 +48,14 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            body_bytes_max: 1 << 20,
+            body_bytes_max: COMMAND_BYTES_MAX,
             batch_bytes_max: 8 << 20,
             batch_commands_max: 1_000,
             header_time_max: Duration::from_secs(10),
             body_time_max: Duration::from_secs(30),
             write_time_max: Duration::from_secs(30),
-            header_bytes_max: 64 << 10,
+            header_bytes_max: 32 << 10,
+            header_fields_max: 100,
             connections_max: 1_024,
             requests_open_max: 512,
             outcome_wait_max: Duration::from_secs(30),

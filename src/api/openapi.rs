@@ -39,7 +39,7 @@ pub fn document(routes: &[Route]) -> Value {
             let body = content(answer, &mut generator);
             responses.insert(status.to_string(), json!({ "description": about, "content": body }));
         }
-        for status in [400, 500].iter().chain(&route.problems) {
+        for status in [400, 431, 500].iter().chain(&route.problems) {
             let body = content(&problem, &mut generator);
             responses.insert(status.to_string(), json!({ "description": meaning(*status), "content": body }));
         }
@@ -89,6 +89,7 @@ fn meaning(status: u16) -> &'static str {
         408 => "The body did not arrive in time.",
         413 => "The body is too large.",
         415 => "The body has another media type than this takes.",
+        431 => "Request line and headers are too large.",
         422 => "The command was rejected; the rejection is recorded.",
         500 => "Something went wrong in the server.",
         503 => "Not now; try again.",

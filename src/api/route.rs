@@ -84,7 +84,7 @@ pub struct Route {
     pub body: Option<Content>,
     /// The answers that are no problems, by status.
     pub answers: Vec<(u16, &'static str, Content)>,
-    /// The statuses of the problems it can answer with, beside 400 and 500.
+    /// The statuses of the problems it can answer with, beside 400, 431 and 500.
     pub problems: Vec<u16>,
     pub handler: Handler,
 }

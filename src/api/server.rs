@@ -41,7 +41,10 @@ pub async fn serve(
     let connections = Arc::new(Semaphore::new(limits.connections_max));
     let graceful = GracefulShutdown::new();
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(limits.header_time_max).max_buf_size(limits.header_bytes_max);
+    builder.timer(TokioTimer::new()).header_read_timeout(limits.header_time_max);
+    // The buffer is no exact bound. It is wider than the exact one, so that who is above that is told so in a problem
+    // document; who is above this gets a bare status.
+    builder.max_buf_size(limits.header_bytes_max * 2).max_headers(limits.header_fields_max);
     let mut stop = std::pin::pin!(stop);
     loop {
         let permit = tokio::select! {
@@ -159,5 +162,50 @@ impl AsyncWrite for Impatient {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::{SocketAddr, TcpStream};
+
+    use axum::routing::get;
+
+    use super::{Duration, Limits, Router, TcpListener, serve};
+
+    /// Long enough for an answer that comes at once, on a busy machine too.
+    const AT_ONCE: Duration = Duration::from_millis(500);
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn one_connection_more_than_may_be_open_waits_until_one_is_closed() {
+        let limits = Limits { connections_max: 2, header_time_max: Duration::from_secs(3_600), ..Limits::default() };
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let router = Router::new().route("/", get(|| async { "here" }));
+        tokio::spawn(async move { serve(listener, router, &limits, std::future::pending()).await });
+        let clients = tokio::task::spawn_blocking(move || three_clients(address));
+        clients.await.expect("all are answered, the third after another has gone");
+    }
+
+    fn three_clients(address: SocketAddr) {
+        let (first, second, third) = (ask(address), ask(address), ask(address));
+        assert!(is_answered(&first, PATIENCE) && is_answered(&second, PATIENCE));
+        assert!(!is_answered(&third, AT_ONCE), "one too many");
+        drop(first);
+        assert!(is_answered(&third, PATIENCE), "there is room now");
+    }
+
+    fn ask(address: SocketAddr) -> TcpStream {
+        let mut client = TcpStream::connect(address).expect("the system queues it");
+        client.write_all(b"GET / HTTP/1.1\r\nHost: ipam\r\n\r\n").expect("sent");
+        client
+    }
+
+    fn is_answered(mut client: &TcpStream, within: Duration) -> bool {
+        client.set_read_timeout(Some(within)).expect("a time-out");
+        let mut answer = [0; 12];
+        client.read_exact(&mut answer).is_ok_and(|()| &answer == b"HTTP/1.1 200")
     }
 }

@@ -9,6 +9,7 @@ use axum::RequestPartsExt as _;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Query, RawPathParams, Request};
+use axum::http::request::Parts;
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, on};
@@ -52,6 +53,7 @@ async fn serve(api: Api, route: Arc<Route>, open: Arc<Semaphore>, request: Reque
 
 async fn answer(api: &Api, route: &Route, request: Request) -> Result<Response, Problem> {
     let (mut parts, body) = request.into_parts();
+    check_head(&parts, api.limits().header_bytes_max)?;
     let path = parts
         .extract::<RawPathParams>()
         .await
@@ -74,6 +76,22 @@ async fn answer(api: &Api, route: &Route, request: Request) -> Result<Response, 
             })
         }
     }
+}
+
+/// Bounds request line and headers, counted as HTTP/1.1 writes them.
+fn check_head(parts: &Parts, bytes_max: usize) -> Result<(), Problem> {
+    const LINE: usize = " ".len() + " HTTP/1.1\r\n".len();
+    const FIELD: usize = ": ".len() + "\r\n".len();
+    let target = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    let fields: usize = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + FIELD).sum();
+    let bytes = parts.method.as_str().len() + target + LINE + fields + "\r\n".len();
+    if bytes <= bytes_max {
+        return Ok(());
+    }
+    let detail = format!("request line and headers have {bytes} bytes; at most {bytes_max} are read");
+    Err(Problem::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "HeadersTooLarge", detail)
+        .value("bytes", bytes)
+        .try_instead("bytes_max", bytes_max))
 }
 
 fn no_such_path(uri: &Uri, paths: &[&'static str]) -> Response {

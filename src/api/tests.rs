@@ -58,6 +58,10 @@ impl std::ops::Deref for Served {
 }
 
 fn served(told: &Arc<Told>) -> Served {
+    served_within(told, Limits::default())
+}
+
+fn served_within(told: &Arc<Told>, limits: Limits) -> Served {
     let directory = tempfile::tempdir().expect("a directory");
     let log: Arc<dyn Log> = Arc::new(EmbeddedLog::open(&directory.path().join("log"), 1).expect("a new log"));
     let (views, projector) = Views::open(&directory.path().join("views"), log).expect("new views");
@@ -66,9 +70,18 @@ fn served(told: &Arc<Told>) -> Served {
         views,
         metrics: Metrics::new(prometheus_client::registry::Registry::default()),
         ready: Arc::new(|| Err("the view `pools` is 7 records behind".to_owned())),
-        limits: Limits::default(),
+        limits,
     });
     Served { router, _projector: projector, _directory: directory }
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_not_waited_for() {
+    let limits = Limits { body_time_max: std::time::Duration::from_millis(20), ..Limits::default() };
+    let router = served_within(&Arc::default(), limits);
+    let silent = futures_util::stream::pending::<Result<axum::body::Bytes, std::convert::Infallible>>();
+    let (status, _, problem) = ask(&router, post(COMMANDS, Body::from_stream(silent))).await;
+    assert_eq!((status.as_u16(), &problem["code"]), (408, &json!("BodyTimeout")), "{problem}");
 }
 
 async fn ask(router: &Router, request: Request<Body>) -> (StatusCode, axum::http::HeaderMap, Value) {
@@ -123,7 +136,7 @@ async fn bad_requests_are_answered_with_problems_that_teach() {
         ("form", plain("a=b"), 415, "UnsupportedMediaType", "no Content-Type"),
         ("not JSON", post(COMMANDS, "hello"), 400, "MalformedRequest", "not a JSON object"),
         ("invalid UTF-8", post(COMMANDS, vec![b'{', b'"', 0xff]), 400, "MalformedRequest", "not UTF-8"),
-        ("10 MiB", post(COMMANDS, vec![b' '; 10 << 20]), 413, "BodyTooLarge", "1048576 bytes"),
+        ("10 MiB", post(COMMANDS, vec![b' '; 10 << 20]), 413, "BodyTooLarge", "1000000 bytes"),
         (
             "not an array",
             post("/v1/organizations/o-example/commands:batch", "{}"),

@@ -61,7 +61,8 @@ impl<'a> Reader<'a> {
             // The nineteenth byte has room for two bits.
             number |= bits.checked_shl(shift).filter(|shifted| *shifted >> shift == bits)?;
             if byte < 0x80 {
-                return Some(number);
+                // A number is written in as few bytes as it needs: the last one is no mere zero.
+                return (byte > 0 || shift == 0).then_some(number);
             }
             shift += 7;
         }
@@ -103,6 +104,7 @@ mod tests {
         assert_eq!(Reader::new(&[]).byte(), None);
         assert_eq!(Reader::new(&[0x80]).number(), None, "it ends within a number");
         assert_eq!(Reader::new(&[0xff; 20]).number(), None, "more than 128 bits");
+        assert_eq!(Reader::new(&[0x80, 0]).number(), None, "a zero in two bytes");
         let mut one_bit_more = [0xff; 19];
         one_bit_more[18] = 0x04;
         assert_eq!(Reader::new(&one_bit_more).number(), None);

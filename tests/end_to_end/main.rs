@@ -11,12 +11,15 @@ mod embedded;
 #[allow(dead_code, reason = "other tests kill brokers")]
 #[path = "../support/kafka.rs"]
 mod kafka;
+mod limits;
+mod many_connections;
 mod openapi_conformance;
 mod panics;
 #[path = "../support/patience.rs"]
 mod patience;
 mod process;
 mod python;
+mod raw;
 mod same_answers;
 #[allow(dead_code, reason = "other tests ask for more")]
 #[path = "../support/server.rs"]

@@ -165,7 +165,7 @@ fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 /// A running process, as the system counts it.
-struct Process(u32);
+pub struct Process(pub u32);
 
 impl Process {
     fn memory_kib(&self) -> u64 {
@@ -182,7 +182,7 @@ impl Process {
             .count()
     }
 
-    fn status(&self, name: &str) -> u64 {
+    pub fn status(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(self.path("status")).expect("it runs");
         let line = status.lines().find_map(|line| line.strip_prefix(name)).expect(name);
         line.split_whitespace().next().and_then(|number| number.parse().ok()).expect("a number")

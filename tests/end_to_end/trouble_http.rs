@@ -1,11 +1,8 @@
 //! Bad commands over HTTP: each is answered with a stable code and what would work instead, and the server lives on.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
+use crate::raw;
 use crate::server::{Server, command};
 
 const ORGANIZATION: &str = "o-trouble";
@@ -48,8 +45,8 @@ fn every_bad_command_is_answered_with_what_would_work() {
         ("not JSON", b"allocate me a /24".to_vec(), Expected(400, "MalformedRequest", &["not a JSON object"])),
         ("an array", b"[]".to_vec(), Expected(400, "MalformedRequest", &["not a JSON object"])),
         ("nothing", Vec::new(), Expected(400, "MalformedRequest", &[])),
-        ("10 MiB of no JSON", vec![b'x'; 10 << 20], Expected(413, "BodyTooLarge", &["1048576"])),
-        ("2 MiB", huge.to_string().into(), Expected(413, "BodyTooLarge", &["1048576"])),
+        ("10 MiB of no JSON", vec![b'x'; 10 << 20], Expected(413, "BodyTooLarge", &["1000000"])),
+        ("2 MiB", huge.to_string().into(), Expected(413, "BodyTooLarge", &["1000000"])),
         ("invalid UTF-8", b"{\"type\": \"\xff\"}".to_vec(), Expected(400, "MalformedRequest", &["not UTF-8"])),
         (
             "an unknown type",
@@ -173,27 +170,13 @@ fn every_bad_command_is_answered_with_what_would_work() {
 /// Sends bytes as they are, with a length that may be wrong; status 0 when the server closes without an answer.
 fn post(server: &Server, organization: &str, body: &[u8], length: usize) -> (u16, Value) {
     let address = server.url.strip_prefix("http://").expect("a URL");
-    let mut socket = TcpStream::connect(address).expect("the server lives");
-    socket.set_read_timeout(Some(Duration::from_secs(60))).expect("a time-out");
-    let head = format!(
+    let mut request = format!(
         "POST /v1/organizations/{organization}/commands HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\
          Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
-    );
-    socket.write_all(head.as_bytes()).expect("sent");
-    // The server may answer and close before it has read a body that is too large.
-    let _ = socket.write_all(body);
-    if body.len() < length {
-        let _ = socket.shutdown(std::net::Shutdown::Write);
-    }
-    let mut answer = Vec::new();
-    let mut bytes = [0; 8 << 10];
-    while let Ok(count @ 1..) = socket.read(&mut bytes) {
-        answer.extend_from_slice(&bytes[..count]);
-    }
-    let text = String::from_utf8_lossy(&answer);
-    let status = text.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
-    let body = text.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-    (status, serde_json::from_str(body).unwrap_or(Value::String(body.to_owned())))
+    )
+    .into_bytes();
+    request.extend_from_slice(body);
+    raw::exchange(server, &request, body.len() < length)
 }
 
 /// A small organisation, and what is there to be done wrong in it.

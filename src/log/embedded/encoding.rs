@@ -121,6 +121,14 @@ mod tests {
     #[test]
     fn bytes_that_are_never_written_are_no_record() {
         let good = encode(&record(), Timestamp::from_micros(7));
+        // Up to the length of the key, which a reader does not keep.
+        for (at, byte) in (0..FIXED_BYTES - 2).flat_map(|at| (0..=u8::MAX).map(move |byte| (at, byte))) {
+            let mut bytes = good.clone();
+            bytes[at] = byte;
+            if let Ok(Record { appended_at, header: Some(header), value, .. }) = decode(Offset(9), &bytes) {
+                assert_eq!(encode(&NewRecord { header, value, ..record() }, appended_at), bytes, "byte {at} is {byte}");
+            }
+        }
         for (at, byte) in [(0, 0), (0, 4), (17, 0), (17, 2)] {
             let mut bytes = good.clone();
             bytes[at] = byte;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::json::Json;
 use super::typed::{self, Flaw, FlawKind, QUOTED_CHARS_MAX, cut};
-use super::{COMMAND_BYTES_MAX, Decoded, Envelope, Undecodable};
+use super::{COMMAND_BYTES_MAX, COMMAND_NESTING_MAX, Decoded, Envelope, Undecodable};
 use crate::address::{Cidr, CidrError};
 use crate::domain::check::{self, NAME_CHARS_MAX, REASON_CHARS_MAX};
 use crate::domain::command::{Command, CommandBody, Principal, Proof};
@@ -87,6 +87,10 @@ fn members_of(bytes: &[u8]) -> Result<Members<'_>, Undecodable> {
     match serde_json::from_str(text) {
         Ok(Json::Object(members)) => Ok(members),
         Ok(other) => Err(Undecodable(format!("it is {}; a command is an object", other.kind()))),
+        Err(error) if error.to_string().starts_with("recursion limit") => {
+            let message = format!("objects and lists lie more than {COMMAND_NESTING_MAX} deep in one another");
+            Err(Undecodable(message))
+        }
         Err(error) => Err(Undecodable(format!("it is not JSON as RFC 8259 has it: {error}"))),
     }
 }

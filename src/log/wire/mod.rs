@@ -18,11 +18,14 @@ use crate::domain::digest::Digest;
 use crate::domain::id::{CommandId, OrganizationId, Revision};
 use crate::domain::outcome::{Outcome, SCHEMA_VERSION};
 use crate::domain::rejection::Rejection;
+use crate::log::RECORD_BYTES_MAX;
 
 pub use command::decode_command;
 
-/// A command has at most so many bytes.
-pub const COMMAND_BYTES_MAX: usize = 1 << 20;
+/// A command has at most so many bytes: what the command topic takes as one record, whatever the way in.
+pub const COMMAND_BYTES_MAX: usize = RECORD_BYTES_MAX;
+/// Objects and lists in a command lie at most so deep in one another, the command itself counted. `serde_json`'s bound.
+pub const COMMAND_NESTING_MAX: usize = 127;
 
 /// A command as it is sent: the value of a record on `ipam.commands`, and the body of a request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

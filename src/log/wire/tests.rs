@@ -123,8 +123,8 @@ fn what_names_nobody_to_answer_is_a_dead_letter_with_its_reason() {
         (allocate().to_string().trim_end_matches('}').to_owned(), "EOF"),
         ("[1, 2]".to_owned(), "it is a list; a command is an object"),
         ("null".to_owned(), "it is null"),
-        (bomb, "recursion limit"),
-        (nested, "recursion limit"),
+        (bomb, "more than 127 deep"),
+        (nested, "more than 127 deep"),
         (r#"{"payload": 1e999}"#.to_owned(), "number out of range"),
         (r#"{"payload": "\ud800"}"#.to_owned(), "not JSON"),
         (without("command_id"), "`command_id` is missing"),
@@ -147,7 +147,7 @@ fn what_names_nobody_to_answer_is_a_dead_letter_with_its_reason() {
     }
     assert!(dead(b"{\"a\": \"\xff\"}").contains("not UTF-8 from byte 7 on"));
     let long = with(allocate(), "reason", json!("x".repeat(COMMAND_BYTES_MAX))).to_string();
-    assert!(dead(long.as_bytes()).contains("at most 1048576"));
+    assert!(dead(long.as_bytes()).contains("at most 1000000"));
 }
 
 /// The sender is refused on record, with this code, for this field, and told one thing that would work.

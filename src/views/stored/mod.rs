@@ -186,7 +186,15 @@ impl<T: Stored + Ord> Stored for BTreeSet<T> {
     }
 
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        (0..reader.length()?).map(|_| T::read(reader)).collect()
+        let mut set = Self::new();
+        for _ in 0..reader.length()? {
+            let value = T::read(reader)?;
+            if set.last().is_some_and(|last| *last >= value) {
+                return None;
+            }
+            set.insert(value);
+        }
+        Some(set)
     }
 }
 
@@ -200,6 +208,14 @@ impl<K: Stored + Ord, V: Stored> Stored for BTreeMap<K, V> {
     }
 
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        (0..reader.length()?).map(|_| Some((K::read(reader)?, V::read(reader)?))).collect()
+        let mut map = Self::new();
+        for _ in 0..reader.length()? {
+            let (key, value) = (K::read(reader)?, V::read(reader)?);
+            if map.last_key_value().is_some_and(|(last, _)| *last >= key) {
+                return None;
+            }
+            map.insert(key, value);
+        }
+        Some(map)
     }
 }
