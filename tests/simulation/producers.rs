@@ -183,7 +183,7 @@ impl World {
         {
             return wish;
         }
-        if self.random.one_in(12) {
+        if self.random.one_in(7) {
             return self.odd_wish(known);
         }
         let bytes = self.random.bytes::<48>();
@@ -256,13 +256,16 @@ impl World {
         let everybody = [MANAGEMENT, ADMIN, MEMBER, LATE, STRANGER].map(account);
         let somebody = self.random.of(&everybody).copied().expect("there are five");
         let asks = if self.random.one_in(8) { somebody } else { management };
-        if known.registered.is_some() && self.random.one_in(3) {
+        if known.registered.is_some() && self.random.one_in(2) {
             return (
                 management,
                 DeregisterDelegatedAdministrator { account: known.registered.unwrap_or(somebody) }.into(),
             );
         }
-        if self.random.one_in(4)
+        if known.administrator.is_none() && known.registered.is_none() && self.random.one_in(3) {
+            return (management, RegisterDelegatedAdministrator { account: account(MEMBER) }.into());
+        }
+        if self.random.one_in(3)
             && let Some(wish) = self.released_too_early(known)
         {
             return (owner, wish);
@@ -320,7 +323,7 @@ impl World {
             }
             14 => {
                 let resource = self.object(known);
-                (owner, UntagResource { resource, keys: vec!["env".to_owned()] }.into())
+                (owner, UntagResource { resource, keys: vec!["env".to_owned(), "Name".to_owned()] }.into())
             }
             _ => (owner, create_ipam("eu-central-1").into()),
         }
@@ -353,6 +356,12 @@ impl World {
     }
 
     fn object(&mut self, known: &Known) -> ObjectId {
+        // One is named often, so that what was tagged is untagged.
+        if let Some(ipam) = known.ipams.first()
+            && self.random.one_in(2)
+        {
+            return ipam.id.into();
+        }
         let mut objects: Vec<ObjectId> = known.ipams.iter().map(|ipam| ipam.id.into()).collect();
         objects.extend(known.scopes.iter().map(|scope| ObjectId::from(scope.id)));
         objects.extend(known.pools.iter().map(|pool| ObjectId::from(pool.id)));
