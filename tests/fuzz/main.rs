@@ -53,7 +53,9 @@ fn replay(name: &str) {
     let check = targets::named(name).expect("a target").check;
     let corpus = corpus(name);
     assert!(!corpus.is_empty(), "there is no corpus for {name}");
-    corpus.iter().for_each(|input| check(input));
+    for input in &corpus {
+        check(input);
+    }
     let mut random = Random(name.bytes().fold(7, |seed, byte| seed * 31 + u64::from(byte)));
     for _ in 0..CHANGED_INPUTS {
         check(&changed(&corpus, &mut random));
@@ -98,7 +100,7 @@ fn changed(corpus: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
     input
 }
 
-/// SplitMix64.
+/// `SplitMix64`.
 struct Random(u64);
 
 impl Random {
