@@ -21,7 +21,10 @@ use ipam_ledger::log::record::{Kind, Offset, Partition};
 use ipam_ledger::log::wire::decode_outcome;
 use ipam_ledger::views::Views;
 use ipam_ledger::views::table::Rows as _;
-use rocksdb::{BlockBasedOptions, ColumnFamilyDescriptor, DB, DBCompressionType, Options, WriteBatch, WriteOptions};
+use rocksdb::{
+    BlockBasedIndexType, BlockBasedOptions, ColumnFamilyDescriptor, DB, DBCompressionType, Options, WriteBatch,
+    WriteOptions,
+};
 
 const BLOCKS: usize = 40_000;
 /// The better of so many, for both alike: the machine is shared.
@@ -129,7 +132,7 @@ fn write(path: &Path, views: &[ViewRows], batches: usize) -> Duration {
 fn as_the_views_have() -> Options {
     let mut blocks = BlockBasedOptions::default();
     blocks.set_bloom_filter(10.0, false);
-    blocks.set_cache_index_and_filter_blocks(true);
+    blocks.set_cache_index_and_filter_blocks(false);
     blocks.set_format_version(5);
     let mut options = Options::default();
     options.set_block_based_table_factory(&blocks);
