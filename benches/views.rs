@@ -21,10 +21,7 @@ use ipam_ledger::log::record::{Kind, Offset, Partition};
 use ipam_ledger::log::wire::decode_outcome;
 use ipam_ledger::views::Views;
 use ipam_ledger::views::table::Rows as _;
-use rocksdb::{
-    BlockBasedIndexType, BlockBasedOptions, ColumnFamilyDescriptor, DB, DBCompressionType, Options, WriteBatch,
-    WriteOptions,
-};
+use rocksdb::{BlockBasedOptions, ColumnFamilyDescriptor, DB, DBCompressionType, Options, WriteBatch, WriteOptions};
 
 const BLOCKS: usize = 40_000;
 /// The better of so many, for both alike: the machine is shared.
