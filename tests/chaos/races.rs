@@ -67,8 +67,9 @@ fn everybody_asks_for_the_next_block(server: &Server, pool: &Value) {
 /// As many blocks as clients: nobody who gives its block back before asking again is ever refused. Each release is sent
 /// twice at once, and again when somebody else may have the block: it counts once.
 fn allocations_meet_releases(server: &Server, pool: &Value) {
-    together(|_| {
+    let revisions = together(|_| {
         let mut before: Option<Value> = None;
+        let mut last = None;
         for _ in 0..4 {
             let held = accepted(&allocate(server, pool));
             if let Some(stale) = before.take() {
@@ -84,9 +85,13 @@ fn allocations_meet_releases(server: &Server, pool: &Value) {
             let counted = released.iter().filter(|outcome| outcome["decision"]["accepted"].is_array()).count();
             assert_eq!(counted, 1, "one release, two effects: {released:?}");
             before = Some(held["allocation"].clone());
+            last = released.iter().filter_map(|outcome| outcome["revision"].as_u64()).max();
         }
+        last.expect("releases have a revision")
     });
-    let free = server.get(&format!("/v1/organizations/{ACCOUNT}/pools/{}/allocations?at_least=1", text(pool)));
+    let last = revisions.into_iter().max().expect("there are clients");
+    let path = format!("/v1/organizations/{ACCOUNT}/pools/{}/allocations?at_least={last}&wait_seconds=30", text(pool));
+    let free = server.get(&path);
     assert_eq!(free["items"], json!([]), "all was given back");
 }
 
