@@ -171,7 +171,22 @@ fn thorough(scene: &Scene, data: &Path, pool: &str, revision: u64) {
     });
     assert_eq!(left, made, "views that were killed differ from views made from nothing");
     std::fs::remove_dir_all(&other).expect("deleted");
-    let audit = ipam(scene.path(), &["audit", "verify", "--data", data.to_str().expect("a plain path")]);
+    assert_audit_is_clean(scene.path(), data);
+}
+
+/// The log of a server that was stopped holds what was told, once each, and an auditor is content.
+pub fn assert_log_is_whole(home: &Path, data: &Path, witness: &Witness) {
+    let mut audience = Audience::new(open(data));
+    let expected = witness.expected();
+    assert_eq!(audience.listen(&expected), expected.len());
+    witness.check(&audience);
+    audience.revision(ACCOUNT);
+    witness.assert_nothing_found();
+    assert_audit_is_clean(home, data);
+}
+
+fn assert_audit_is_clean(home: &Path, data: &Path) {
+    let audit = ipam(home, &["audit", "verify", "--data", data.to_str().expect("a plain path")]);
     assert_eq!(audit.code, 0, "{audit:#?}");
 }
 

@@ -4,18 +4,14 @@
 use std::fs::OpenOptions;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::time::Instant;
 
-use ipam_ledger::log::embedded::EmbeddedLog;
 use serde_json::{Value, json};
 
-use crate::audience::Audience;
 use crate::client::outcome;
 use crate::draw::Scene;
-use crate::embedded_kills::{ACCOUNT, prepare};
+use crate::embedded_kills::{ACCOUNT, assert_log_is_whole, prepare};
 use crate::patience::PATIENCE;
-use crate::process::ipam;
 use crate::server::{Server, command};
 use crate::witness::Witness;
 
@@ -66,14 +62,7 @@ fn a_failed_fsync_ends_the_writing_until_a_restart() {
     tell(&server, &unknown);
     tell(&server, &allocate());
     server.stop();
-    let mut audience = Audience::new(Arc::new(EmbeddedLog::open_read_only(&data.join("log")).expect("a log")));
-    let expected = witness.expected();
-    assert_eq!(audience.listen(&expected), expected.len());
-    witness.check(&audience);
-    audience.revision(ACCOUNT);
-    witness.assert_nothing_found();
-    let audit = ipam(scene.path(), &["audit", "verify", "--data", data.to_str().expect("a plain path")]);
-    assert_eq!(audit.code, 0, "{audit:#?}");
+    assert_log_is_whole(scene.path(), &data, &witness);
 }
 
 fn compile(library: &Path) {

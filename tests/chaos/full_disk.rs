@@ -7,20 +7,17 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ipam_ledger::log::embedded::EmbeddedLog;
 use serde_json::{Value, json};
 
-use crate::audience::Audience;
 use crate::client::{Client, outcome};
 use crate::draw::Scene;
-use crate::embedded_kills::{ACCOUNT, prepare};
+use crate::embedded_kills::{ACCOUNT, assert_log_is_whole, prepare};
 use crate::patience::{PATIENCE, wait_until};
-use crate::process::{ipam, serve};
+use crate::process::serve;
 use crate::server::{Server, command};
 use crate::witness::Witness;
 
@@ -54,14 +51,7 @@ fn a_full_disk_refuses_in_words_answers_and_recovers() {
     server.get(&path);
     server.stop();
 
-    let mut audience = Audience::new(Arc::new(EmbeddedLog::open_read_only(&data.join("log")).expect("a log")));
-    let expected = witness.expected();
-    assert_eq!(audience.listen(&expected), expected.len());
-    witness.check(&audience);
-    audience.revision(ACCOUNT);
-    witness.assert_nothing_found();
-    let audit = ipam(scene.path(), &["audit", "verify", "--data", data.to_str().expect("a plain path")]);
-    assert_eq!(audit.code, 0, "{audit:#?}");
+    assert_log_is_whole(scene.path(), &data, &witness);
 }
 
 /// Clients write on all the while, each command until its outcome is told.
