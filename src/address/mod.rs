@@ -5,6 +5,7 @@ mod blocks;
 mod cidr;
 mod count;
 pub mod space;
+pub(crate) mod text;
 
 pub use blocks::BlockMap;
 pub use cidr::{Cidr, CidrError, Family};

@@ -419,7 +419,7 @@ impl Views {
 
 /// All views of this version.
 fn views(states: &Arc<States>) -> Vec<Box<dyn View>> {
-    vec![Box::new(LineageView), Box::new(LedgerView::new(Arc::clone(states)))]
+    vec![Box::new(LineageView::default()), Box::new(LedgerView::new(Arc::clone(states)))]
 }
 
 fn families(views: &[Box<dyn View>]) -> Vec<Family> {

@@ -7,6 +7,9 @@ use crate::address::{Cidr, Family};
 use crate::domain::id::{OrganizationId, Revision};
 use crate::domain::time::Timestamp;
 
+/// Most keys are no longer: they are made without growing.
+const USUAL_BYTES: usize = 96;
+
 /// A key under construction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key(Vec<u8>);
@@ -15,7 +18,9 @@ impl Key {
     /// A key of the rows of `kind`.
     #[must_use]
     pub fn new(kind: u8) -> Self {
-        Self(vec![kind])
+        let mut key = Vec::with_capacity(USUAL_BYTES);
+        key.push(kind);
+        Self(key)
     }
 
     /// A key of the rows of `kind` of one organisation.
@@ -33,11 +38,11 @@ impl Key {
     /// Text, in byte order; a text sorts before those it begins. NUL is escaped, so any text can be a part.
     #[must_use]
     pub fn text(mut self, text: &str) -> Self {
-        for byte in text.bytes() {
-            self.0.push(byte);
-            if byte == 0 {
-                self.0.push(0xff);
-            }
+        let mut parts = text.as_bytes().split(|byte| *byte == 0);
+        self.0.extend(parts.next().unwrap_or_default());
+        for part in parts {
+            self.0.extend([0, 0xff]);
+            self.0.extend(part);
         }
         self.0.extend([0, 0]);
         self

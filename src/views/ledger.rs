@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::keys::organization_end;
 use super::kinds;
 use super::objects::{self, Usages};
-use super::outcomes;
+use super::outcomes::Ends;
 use super::state::{Dirty, States};
 use super::table::{Table, TableError};
 use super::view::{Admitted, Prefix, Prefixes, View};
@@ -21,6 +21,7 @@ pub const LEDGER: &str = "ledger-2";
 #[derive(Debug)]
 pub struct LedgerView {
     states: Arc<States>,
+    ends: Ends,
     dirty: Dirty,
     usages: Usages,
 }
@@ -29,7 +30,7 @@ impl LedgerView {
     /// A view that keeps the states that it folds into in `states`.
     #[must_use]
     pub fn new(states: Arc<States>) -> Self {
-        Self { states, dirty: Dirty::default(), usages: Usages::default() }
+        Self { states, ends: Ends::default(), dirty: Dirty::default(), usages: Usages::default() }
     }
 }
 
@@ -43,7 +44,7 @@ impl View for LedgerView {
     }
 
     fn fold(&mut self, table: &mut dyn Table, admitted: &Admitted<'_>) -> Result<(), TableError> {
-        outcomes::fold(table, admitted)?;
+        self.ends.fold(table, admitted)?;
         let outcome = admitted.outcome;
         if outcome.moment().is_none() {
             return Ok(());
@@ -64,11 +65,13 @@ impl View for LedgerView {
     }
 
     fn finish(&mut self, table: &mut dyn Table) -> Result<(), TableError> {
+        self.ends.write(table)?;
         self.dirty.write(&self.states, table)
     }
 
     fn reset(&mut self) {
         self.states.clear();
+        self.ends.clear();
         self.dirty.clear();
         self.usages.clear();
     }

@@ -2,6 +2,8 @@
 //!
 //! Rows are bytes of fixed parts and the record's value as it stands in the log: what is answered is what is hashed.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -44,41 +46,93 @@ pub struct RecordedOutcome {
     pub value: Arc<[u8]>,
 }
 
-/// Folds one outcome into these rows.
-pub(super) fn fold(table: &mut dyn Table, admitted: &Admitted<'_>) -> Result<(), TableError> {
-    let outcome = admitted.outcome;
-    let place = Place { partition: admitted.partition, offset: admitted.offset, decided_at: outcome.decided_at };
-    let id = outcome.command_id;
-    let newest = Key::new(kinds::NEWEST_COMMAND).raw(&admitted.partition.0.to_be_bytes()).into_bytes();
-    let is_newest = id.get_version_num() == 7
-        && table.get(&newest)?.is_none_or(|known| known.as_slice() < id.as_bytes().as_slice());
-    if is_newest && !planted(Bug::NewestCommandNotKept) {
-        table.put(newest, id.as_bytes().to_vec());
-    }
-    let command = command_key(&outcome.organization, id);
-    // The first answer of a command id stands: a later one says only that the id was used again. One that is greater
-    // than every UUIDv7 before it was not used before.
-    if is_newest || table.get(&command)?.is_none() {
-        let mut row = outcome.digest.as_bytes().to_vec();
-        row.extend(outcome.revision.unwrap_or_default().0.to_be_bytes());
-        if outcome.revision.is_none() {
-            row.extend(place.with(admitted.value));
+/// Where histories end, and the newest command ids: rows that change with every outcome and are written once a batch.
+///
+/// Invariant: what is in here is what the rows say, plus what the fold under way has added.
+#[derive(Debug, Default)]
+pub(super) struct Ends {
+    heads: BTreeMap<OrganizationId, (Partition, Moment)>,
+    newest: BTreeMap<Partition, Newest>,
+}
+
+#[derive(Debug)]
+struct Newest {
+    id: Option<CommandId>,
+    unwritten: bool,
+}
+
+impl Ends {
+    /// Folds one outcome into these rows.
+    pub(super) fn fold(&mut self, table: &mut dyn Table, admitted: &Admitted<'_>) -> Result<(), TableError> {
+        let outcome = admitted.outcome;
+        let place = Place { partition: admitted.partition, offset: admitted.offset, decided_at: outcome.decided_at };
+        let command = command_key(&outcome.organization, outcome.command_id);
+        // The first answer of a command id stands: a later one says only that the id was used again. One that is greater
+        // than every UUIDv7 before it was not used before.
+        if self.is_newest(table, admitted.partition, outcome.command_id)? || table.get(&command)?.is_none() {
+            let mut row = outcome.digest.as_bytes().to_vec();
+            row.extend(outcome.revision.unwrap_or_default().0.to_be_bytes());
+            if outcome.revision.is_none() {
+                row.extend(place.with(admitted.value));
+            }
+            table.put(command, row);
         }
-        table.put(command, row);
+        if let Some(moment) = outcome.moment() {
+            table.put(outcome_key(&outcome.organization, moment.revision), place.with(admitted.value));
+            let clock = Key::of(kinds::CLOCK, &outcome.organization).instant_descending(moment.decided_at);
+            table.put(clock.into_bytes(), moment.revision.0.to_be_bytes().to_vec());
+            let head = (admitted.partition, moment);
+            match self.heads.get_mut(&outcome.organization) {
+                Some(known) => *known = head,
+                None => _ = self.heads.insert(outcome.organization.clone(), head),
+            }
+        }
+        Ok(())
     }
-    if let Some(moment) = outcome.moment() {
-        table.put(outcome_key(&outcome.organization, moment.revision), place.with(admitted.value));
-        let clock = Key::of(kinds::CLOCK, &outcome.organization).instant_descending(moment.decided_at);
-        table.put(clock.into_bytes(), moment.revision.0.to_be_bytes().to_vec());
-        let head = Head { partition: admitted.partition, moment, chain: Digest::of(admitted.value) };
-        table.put(head_key(&outcome.organization), stored::to_bytes(&head));
+
+    /// Whether an id is a UUIDv7 greater than all of the partition before it; it is the newest one then.
+    fn is_newest(&mut self, rows: &dyn Rows, partition: Partition, id: CommandId) -> Result<bool, TableError> {
+        if id.get_version_num() != 7 {
+            return Ok(false);
+        }
+        let newest = match self.newest.entry(partition) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => unknown.insert(Newest { id: newest_command(rows, partition)?, unwritten: false }),
+        };
+        let is_newest = newest.id.is_none_or(|known| known < id);
+        if is_newest {
+            *newest = Newest { id: Some(id), unwritten: true };
+        }
+        Ok(is_newest)
     }
-    Ok(())
+
+    /// Writes what changed.
+    pub(super) fn write(&mut self, table: &mut dyn Table) -> Result<(), TableError> {
+        for (organization, (partition, moment)) in std::mem::take(&mut self.heads) {
+            let row = table.get(&outcome_key(&organization, moment.revision))?.ok_or_else(|| damaged("an outcome"))?;
+            let (_, value) = Place::read(&row)?;
+            let head = Head { partition, moment, chain: Digest::of(value) };
+            table.put(head_key(&organization), stored::to_bytes(&head));
+        }
+        for (partition, newest) in &mut self.newest {
+            if let Some(id) =
+                newest.id.filter(|_| std::mem::take(&mut newest.unwritten) && !planted(Bug::NewestCommandNotKept))
+            {
+                table.put(newest_key(*partition), id.as_bytes().to_vec());
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.heads.clear();
+        self.newest.clear();
+    }
 }
 
 /// The greatest UUIDv7 among the command ids of a partition.
 pub(super) fn newest_command(rows: &dyn Rows, partition: Partition) -> Result<Option<CommandId>, TableError> {
-    let row = rows.get(Key::new(kinds::NEWEST_COMMAND).raw(&partition.0.to_be_bytes()).bytes())?;
+    let row = rows.get(&newest_key(partition))?;
     row.map(|bytes| CommandId::from_slice(&bytes).map_err(|_| damaged("the newest command id"))).transpose()
 }
 
@@ -218,6 +272,10 @@ impl Place {
 
 fn head_key(organization: &OrganizationId) -> Vec<u8> {
     Key::of(kinds::HEAD, organization).into_bytes()
+}
+
+fn newest_key(partition: Partition) -> Vec<u8> {
+    Key::new(kinds::NEWEST_COMMAND).raw(&partition.0.to_be_bytes()).into_bytes()
 }
 
 fn command_key(organization: &OrganizationId, command: CommandId) -> Vec<u8> {

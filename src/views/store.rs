@@ -34,6 +34,8 @@ const FORMAT_FILE: &str = "FORMAT";
 const BLOCK_CACHE_BYTES: usize = 128 << 20;
 const WRITE_BUFFER_BYTES: usize = 32 << 20;
 const OPEN_FILES_MAX: i32 = 512;
+/// What a batch has beside the key and the value of a change, at most: type, family, two lengths.
+const BYTES_PER_CHANGE: usize = 1 + 5 + 5 + 5;
 
 /// The store cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -138,11 +140,17 @@ impl Store {
 
     /// Writes every view's changes and positions, each into its own family, visible all at once.
     pub(super) fn commit(&self, commits: Vec<Commit>) -> Result<(), TableError> {
-        let mut batch = WriteBatch::default();
-        for commit in commits {
-            let family = self.family(commit.family)?;
+        let commits: Vec<_> = commits.into_iter().map(|commit| (commit.family, commit.into_rows())).collect();
+        // Made as large as it becomes: growing would copy all of it again and again.
+        let bytes = |(key, change): (&Vec<u8>, &Option<Vec<u8>>)| {
+            key.len() + change.as_ref().map_or(0, Vec::len) + BYTES_PER_CHANGE
+        };
+        let bytes = commits.iter().flat_map(|(_, rows)| rows).map(bytes).sum();
+        let mut batch = WriteBatch::with_capacity_bytes(bytes);
+        for (family, rows) in commits {
+            let family = self.family(family)?;
             // One sorted put per key: random order costs 4 to 13 times as much.
-            for (key, change) in commit.into_rows() {
+            for (key, change) in rows {
                 match change {
                     Some(value) => batch.put_cf(&family, key, value),
                     None => batch.delete_cf(&family, key),

@@ -32,7 +32,7 @@ impl Projector {
     pub fn start(log: &SimulatedLog, disk: &SharedDisk, partitions: u32) -> Result<Self, PositionError> {
         let mut admissions = vec![None; partitions as usize];
         let mut views = Vec::new();
-        let folds: [Box<dyn View>; 2] = [Box::new(LineageView), Box::new(LedgerView::new(Arc::default()))];
+        let folds: [Box<dyn View>; 2] = [Box::new(LineageView::default()), Box::new(LedgerView::new(Arc::default()))];
         for (name, view) in FAMILIES.into_iter().zip(folds) {
             assert_eq!(name, view.name(), "the families are in the order of the views");
             let positions = disk.lock().positions(name);

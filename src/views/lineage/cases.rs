@@ -1,6 +1,8 @@
 //! Named cases of lineage: what happened, then who held it.
 
 use super::answers::{Changed, Held, Holder, LineageAnswer, Observed};
+use super::fold::fold_outcome;
+use super::memory::Memory;
 use super::testing::{
     History, account, allocated, at, attributes, bound, gone, id, ipam_created, name, observed, pool_created,
     pool_deleted, private_scope, provisioned, released, retracted,
@@ -190,8 +192,8 @@ fn a_cascade_ends_any_number_of_allocations_with_a_few_rows() {
     let mut counted = Counted(history.table.clone(), 0);
     let outcome = history.outcome(vec![pool_deleted(0, &["10.0.0.0/8"])]);
     let moment = outcome.moment().expect("it is part of the history");
-    super::fold_outcome(&mut counted, &outcome).expect("memory can be read");
-    super::fold_outcome(&mut history.table, &outcome).expect("memory can be read");
+    fold_outcome(&mut Memory::default(), &mut counted, &outcome).expect("memory can be read");
+    history.take(&outcome);
     assert!(counted.1 < 20, "{} rows", counted.1);
 
     let query =

@@ -2,6 +2,7 @@
 
 use super::answers::{Cause, Changed, Holder};
 use super::keys::{self, Entry};
+use super::memory::Memory;
 use super::observe;
 use super::rows::{self, Closed, ModifiedRow, PoolRow, Present};
 use super::spans::Writer;
@@ -18,8 +19,10 @@ use crate::views::table::{Table, TableError};
 use crate::views::view::{Admitted, Prefixes, View};
 
 /// The view of lineage and overlaps.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct LineageView;
+#[derive(Debug, Default)]
+pub struct LineageView {
+    memory: Memory,
+}
 
 impl LineageView {
     /// The column family: a change of rows or of their meaning is another one.
@@ -36,25 +39,29 @@ impl View for LineageView {
     }
 
     fn fold(&mut self, table: &mut dyn Table, admitted: &Admitted<'_>) -> Result<(), TableError> {
-        fold_outcome(table, admitted.outcome)
+        fold_outcome(&mut self.memory, table, admitted.outcome)
+    }
+
+    fn finish(&mut self, table: &mut dyn Table) -> Result<(), TableError> {
+        self.memory.write(table);
+        Ok(())
+    }
+
+    fn reset(&mut self) {
+        self.memory.clear();
     }
 }
 
 /// Folds one outcome. One that is no part of any organisation's history leaves no rows.
-///
-/// # Errors
-/// When the rows cannot be read.
-pub fn fold_outcome(table: &mut dyn Table, outcome: &Outcome) -> Result<(), TableError> {
+pub(super) fn fold_outcome(memory: &mut Memory, table: &mut dyn Table, outcome: &Outcome) -> Result<(), TableError> {
     let Some(moment) = outcome.moment() else { return Ok(()) };
-    let mut summary = rows::summary(table, &outcome.organization)?;
-    summary.last = moment;
-    let mut writer = Writer { table, organization: &outcome.organization, now: moment, summary };
+    let kept = memory.of(table, &outcome.organization)?;
+    kept.summary.last = moment;
+    let mut writer = Writer { table, organization: &outcome.organization, now: moment, kept };
     let cause = Cause::of(outcome, moment);
     for event in outcome.events() {
         fold_event(&mut writer, &cause, event)?;
     }
-    let (key, summary) = (keys::summary(&outcome.organization), writer.summary);
-    rows::put(table, key, &summary);
     Ok(())
 }
 
@@ -111,7 +118,7 @@ fn pool_created(writer: &mut Writer<'_>, event: &PoolCreated) {
         source_pool: event.source_pool,
         closed: Vec::new(),
     };
-    rows::put(writer.table, keys::pool(writer.organization, event.pool), &row);
+    writer.put_pool(event.pool, row);
 }
 
 fn renamed(
@@ -119,19 +126,14 @@ fn renamed(
     pool: PoolId,
     rename: impl FnOnce(Option<String>) -> Option<String>,
 ) -> Result<(), TableError> {
-    let mut row = pool_row(writer, pool)?;
+    let mut row = writer.pool(pool)?;
     row.name = rename(row.name);
-    rows::put(writer.table, keys::pool(writer.organization, pool), &row);
+    writer.put_pool(pool, row);
     Ok(())
 }
 
-fn pool_row(writer: &Writer<'_>, pool: PoolId) -> Result<PoolRow, TableError> {
-    rows::get(writer.table, &keys::pool(writer.organization, pool))?
-        .ok_or_else(|| rows::damaged(&format!("{pool} is missing")))
-}
-
 fn provisioned(writer: &mut Writer<'_>, cause: &Cause, event: &PoolCidrProvisioned) -> Result<(), TableError> {
-    let pool = pool_row(writer, event.pool)?;
+    let pool = writer.pool(event.pool)?;
     let holder = Holder::Pool {
         scope: pool.scope,
         pool: event.pool,
@@ -168,16 +170,16 @@ fn end_pool_cidr(
 fn closed(writer: &mut Writer<'_>, cause: &Cause, closed: &[ClosedCidr]) -> Result<(), TableError> {
     for range in closed {
         end_pool_cidr(writer, cause, range.pool, range.cidr)?;
-        let mut pool = pool_row(writer, range.pool)?;
+        let mut pool = writer.pool(range.pool)?;
         pool.closed.push(Closed { cidr: range.cidr, cause: cause.clone() });
-        rows::put(writer.table, keys::pool(writer.organization, range.pool), &pool);
-        writer.summary.cascades = true;
+        writer.put_pool(range.pool, pool);
+        writer.kept.summary.cascades = true;
     }
     Ok(())
 }
 
 fn allocated(writer: &mut Writer<'_>, cause: &Cause, event: &CidrAllocated) -> Result<(), TableError> {
-    let pool = pool_row(writer, event.pool)?;
+    let pool = writer.pool(event.pool)?;
     let holder = Holder::Allocation {
         scope: pool.scope,
         pool: event.pool,
@@ -221,7 +223,7 @@ fn modified(writer: &mut Writer<'_>, event: &AllocationModified) -> Result<(), T
     let holder = row.holder.clone();
     writer.rewrite(&entry, cidr, &[(from, row)], vec![(from, varied)])?;
     if let (Some(resource), Holder::Allocation { pool, .. }) = (&event.resource, holder) {
-        let pool = pool_row(writer, pool)?;
+        let pool = writer.pool(pool)?;
         claimed(writer, event.allocation, cidr, &pool, resource)?;
     }
     Ok(())

@@ -10,12 +10,13 @@ mod fold;
 mod history;
 pub(super) mod keys;
 pub(super) mod known;
+mod memory;
 mod observe;
 pub(super) mod query;
 pub(super) mod rows;
 pub(super) mod spans;
 
-pub use fold::{LineageView, fold_outcome};
+pub use fold::LineageView;
 pub use history::{ChangesFilter, changes, resource_history};
 pub use query::{LineageQuery, QueryError, ROWS_EXAMINED_MAX, ROWS_MAX, lineage};
 

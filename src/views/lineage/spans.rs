@@ -5,9 +5,10 @@
 use std::ops::ControlFlow;
 
 use super::keys::{self, Entry, Generation};
-use super::rows::{self, SpanRow, SummaryRow};
+use super::memory::Kept;
+use super::rows::{self, PoolRow, SpanRow};
 use crate::address::Cidr;
-use crate::domain::id::OrganizationId;
+use crate::domain::id::{OrganizationId, PoolId, ScopeId};
 use crate::domain::outcome::Moment;
 use crate::domain::time::Timestamp;
 use crate::views::overlaps::parties;
@@ -18,7 +19,7 @@ pub struct Writer<'a> {
     pub table: &'a mut dyn Table,
     pub organization: &'a OrganizationId,
     pub now: Moment,
-    pub summary: SummaryRow,
+    pub kept: &'a mut Kept,
 }
 
 impl Writer<'_> {
@@ -90,9 +91,9 @@ impl Writer<'_> {
     fn put(&mut self, entry: &Entry, cidr: Cidr, from: Timestamp, row: &SpanRow) {
         rows::put(self.table, keys::span(self.organization, cidr, from, entry), row);
         self.table.put(self.of_key(entry, cidr, from).into_bytes(), Vec::new());
-        self.summary.lengths.add(cidr);
+        self.kept.summary.lengths.add(cidr);
         if let Entry::Resource(name) = entry {
-            self.summary.resources = true;
+            self.kept.summary.resources = true;
             for at in [Some(from), row.until].into_iter().flatten() {
                 self.table.put(keys::turn(self.organization, name, cidr, at).into_bytes(), Vec::new());
             }
@@ -184,6 +185,20 @@ impl Writer<'_> {
         let mut ended = row.clone();
         (ended.until, ended.ended) = (Some(self.now.decided_at), Some(cause));
         self.rewrite(entry, cidr, &[(from, row)], vec![(from, ended)])
+    }
+
+    /// A pool's row.
+    pub fn pool(&mut self, id: PoolId) -> Result<PoolRow, TableError> {
+        self.kept.pool(self.table, self.organization, id)
+    }
+
+    pub fn put_pool(&mut self, id: PoolId, row: PoolRow) {
+        self.kept.put_pool(self.table, self.organization, id, row);
+    }
+
+    /// The space that parties of a scope lie in.
+    pub fn space(&mut self, scope: ScopeId) -> Result<super::keys::Space, TableError> {
+        self.kept.space(self.table, self.organization, scope)
     }
 
     /// A row for an interval that begins; `known`, `written` and `end_known` are set when it is written.

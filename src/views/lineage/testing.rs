@@ -1,5 +1,7 @@
 //! A small history to write tests with: outcomes folded into rows in memory.
 
+use super::fold::fold_outcome;
+use super::memory::Memory;
 use crate::domain::command::{ObservedCidr, Principal, Proof, ResourceAttributes, ResourceClaim, Tags};
 use crate::domain::digest::Digest;
 use crate::domain::event::{self, Event, ResourceName};
@@ -46,6 +48,7 @@ pub fn attributes(account_number: u8, region_name: &str) -> ResourceAttributes {
 pub struct History {
     pub organization: OrganizationId,
     pub table: MemoryTable,
+    memory: Memory,
     pub revision: u64,
     /// Microseconds from one decision to the next.
     pub step: i64,
@@ -54,14 +57,23 @@ pub struct History {
 impl History {
     pub fn new() -> Self {
         let organization = "o-test".parse().expect("an organisation");
-        Self { organization, table: MemoryTable::default(), revision: 0, step: 1_000 }
+        Self { organization, table: MemoryTable::default(), memory: Memory::default(), revision: 0, step: 1_000 }
     }
 
     /// Folds the next outcome, with these events.
     pub fn fold(&mut self, events: Vec<Event>) -> Moment {
         let outcome = self.outcome(events);
-        super::fold_outcome(&mut self.table, &outcome).expect("memory can be read");
+        self.take(&outcome);
         outcome.moment().expect("it is part of the history")
+    }
+
+    /// Folds an outcome as a batch of its own. Now and then with nothing in memory, as after a restart.
+    pub fn take(&mut self, outcome: &Outcome) {
+        if self.revision % 3 == 0 {
+            self.memory.clear();
+        }
+        fold_outcome(&mut self.memory, &mut self.table, outcome).expect("memory can be read");
+        self.memory.write(&mut self.table);
     }
 
     /// The next outcome, decided at revision × step, not yet folded.

@@ -3,7 +3,6 @@
 
 use std::ops::ControlFlow;
 
-use super::reach;
 use crate::address::Cidr;
 use crate::domain::event::ResourceName;
 use crate::domain::id::{AllocationId, ScopeId};
@@ -39,7 +38,7 @@ pub fn note(writer: &mut Writer<'_>, entry: &Entry, cidr: Cidr, holder: &Holder)
             Ok(())
         }
         (Entry::Allocation(_), Holder::Allocation { scope, resource: None, .. }) => {
-            let space = reach::space_of(writer.table, writer.organization, *scope)?;
+            let space = writer.space(*scope)?;
             note_in(writer, space, entry, cidr)
         }
         _ => Ok(()),
@@ -57,7 +56,7 @@ pub fn claimed(
     if !name.kind.can_overlap() {
         return Ok(());
     }
-    let space = reach::space_of(writer.table, writer.organization, scope)?;
+    let space = writer.space(scope)?;
     rows::put(writer.table, keys::claim(writer.organization, name, allocation), &ClaimRow { cidr, scope, space });
     let entry = Entry::Resource(name.clone());
     for block in writer.blocks_of(&entry)?.into_iter().filter(|block| cidr.contains(*block)) {
@@ -105,7 +104,7 @@ fn note_in(writer: &mut Writer<'_>, space: Space, entry: &Entry, cidr: Cidr) -> 
     if shared || holds_any_inside(writer, space, cidr)? {
         writer.table.put(keys::wide(organization, space, cidr).into_bytes(), Vec::new());
     }
-    for length in writer.summary.party_lengths.of(cidr.family()) {
+    for length in writer.kept.summary.party_lengths.of(cidr.family()) {
         if let Some(wider) = cidr.widened_to(*length).filter(|wider| *wider != cidr)
             && writer.table.get(keys::party_at(organization, space, wider).bytes())?.is_some()
         {
@@ -114,13 +113,13 @@ fn note_in(writer: &mut Writer<'_>, space: Space, entry: &Entry, cidr: Cidr) -> 
     }
     writer.table.put(key, Vec::new());
     writer.table.put(at, Vec::new());
-    writer.summary.party_lengths.add(cidr);
+    writer.kept.summary.party_lengths.add(cidr);
     Ok(())
 }
 
 /// Whether any party lies strictly inside the block.
 fn holds_any_inside(writer: &Writer<'_>, space: Space, cidr: Cidr) -> Result<bool, TableError> {
-    let longest = writer.summary.party_lengths.of(cidr.family()).last();
+    let longest = writer.kept.summary.party_lengths.of(cidr.family()).last();
     if longest.is_none_or(|longest| *longest <= cidr.length()) {
         return Ok(false);
     }

@@ -35,7 +35,7 @@ fn found(rows: &dyn Rows, from: &[u8], to: &[u8]) -> Found {
 
 /// Writes the rows in pieces, each flushed to a file of its own, and some of them twice.
 fn stored(table: &MemoryTable, path: &std::path::Path) -> Store {
-    let view = LineageView;
+    let view = LineageView::default();
     let family = Family { name: view.name(), prefixes: view.prefixes() };
     let store = Store::open(path, &[family]).expect("a store");
     let all = found(table, &[], &[0xff; 64]);

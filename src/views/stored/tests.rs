@@ -100,7 +100,7 @@ fn all(table: &MemoryTable) -> Vec<(Vec<u8>, Vec<u8>)> {
 #[test]
 fn other_bytes_are_another_version_of_the_view() {
     let ledger = history();
-    let mut lineage = LineageView;
+    let mut lineage = LineageView::default();
     let mut objects = LedgerView::new(std::sync::Arc::default());
     let views: [&mut dyn View; 2] = [&mut lineage, &mut objects];
     let pinned = views.map(|view| {
