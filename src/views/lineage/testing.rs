@@ -48,7 +48,7 @@ pub fn attributes(account_number: u8, region_name: &str) -> ResourceAttributes {
 pub struct History {
     pub organization: OrganizationId,
     pub table: MemoryTable,
-    memory: Memory,
+    pub memory: Memory,
     pub revision: u64,
     /// Microseconds from one decision to the next.
     pub step: i64,
