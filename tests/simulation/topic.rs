@@ -19,6 +19,8 @@ pub struct Topic {
     /// It was made anew, and producers do not find it until a writer reads it from its beginning. Otherwise they might put
     /// something where the writer goes on that nobody can tell from what was there: no command of that partition.
     being_made: bool,
+    /// How many records the one before had.
+    before: u64,
     /// Something was lost: where a writer stands says no more what is dealt with.
     pub disturbed: bool,
     decided: Decided,
@@ -77,11 +79,6 @@ impl Topic {
         }
         Ok(at.max(self.begin()))
     }
-
-    /// Everybody knows by now that it is another one.
-    pub fn is_made(&mut self) {
-        self.being_made = false;
-    }
 }
 
 impl World {
@@ -104,10 +101,8 @@ impl World {
     /// Whether a topic made anew would be noticed in every partition: by the command that stands where the writer goes on,
     /// or by its being too short.
     pub fn may_recreate(&self) -> bool {
-        self.topic.iter().zip(0..).all(|(topic, partition)| {
-            let longer_than_one = self.oracle.lane(Partition(partition)).source > Some(SourceOffset(0));
-            !topic.disturbed && (longer_than_one || !self.homes(Partition(partition)).is_empty())
-        })
+        let everywhere = (0..self.partitions).all(|partition| !self.homes(Partition(partition)).is_empty());
+        everywhere && !self.topic.iter().any(|topic| topic.disturbed)
     }
 
     fn homes(&self, partition: Partition) -> Vec<OrganizationId> {
@@ -121,18 +116,32 @@ impl World {
             self.topic[partition.0 as usize] = Topic { generation: 1, disturbed: true, ..Topic::default() };
             self.oracle.once.recreated(partition);
             self.nodes.iter_mut().for_each(|node| node.lose_source(partition));
-            let homes = self.homes(partition);
+            // A writer that dealt with the first record alone would find an empty topic in order.
             let longer_than_one = self.oracle.lane(partition).source > Some(SourceOffset(0));
-            let empty = homes.is_empty() || longer_than_one && self.random.one_in(2);
+            let empty = longer_than_one && self.random.one_in(2);
             self.tell(|| format!("the topic of {partition} is made anew, empty: {empty}"));
-            if empty {
-                self.topic[partition.0 as usize].being_made = true;
-                continue;
+            let topic = &mut self.topic[partition.0 as usize];
+            (topic.before, topic.being_made) = (before, empty);
+            if !empty {
+                self.fill(partition);
             }
-            for _ in 0..=before + self.random.below(3) as u64 {
-                let organization = self.random.of(&homes).cloned().expect("there is one");
-                self.put_new_command(partition, organization);
-            }
+        }
+    }
+
+    /// A writer reads a topic that was made anew from its beginning: producers find it, too.
+    pub fn topic_is_known(&mut self, partition: Partition) {
+        if std::mem::take(&mut self.topic[partition.0 as usize].being_made) {
+            self.fill(partition);
+        }
+    }
+
+    /// So many new commands that one stands wherever a writer may go on: until something of this topic is dealt with,
+    /// each that starts finds out anew.
+    fn fill(&mut self, partition: Partition) {
+        let homes = self.homes(partition);
+        for _ in 0..=self.topic[partition.0 as usize].before + self.random.below(3) as u64 {
+            let organization = self.random.of(&homes).cloned().expect("there is one");
+            self.put_new_command(partition, organization);
         }
     }
 
