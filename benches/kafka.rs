@@ -86,7 +86,7 @@ fn ledger(config: &KafkaConfig) -> f64 {
     let metrics = Arc::<WriterMetrics>::default();
     let (kafka, outbox) = (log.clone(), log.outbox().expect("a producer"));
     let open = Box::new(move |from| kafka.command_source(Partition(0), from));
-    let topic = Topic { open, outbox, skip_expired: false };
+    let topic = Topic::new(open, outbox);
     let writer = start(&log, None, Some(topic), &metrics);
     let mut stopwatch = Stopwatch::new(COMMANDS);
     while !stopwatch.is_done() {

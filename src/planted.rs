@@ -64,6 +64,10 @@ bugs!(
     ForwardedAgain,
     /// Reading goes on one command too far.
     ResumesTooFar,
+    /// A command topic that was recreated is read on from where the old one was left.
+    OtherSourceUnchecked,
+    /// Commands that expired undecided are passed over.
+    ExpiredUnnoticed,
     /// A deposed writer carries on.
     DeposedCarriesOn,
     /// A rejection is no link of the chain.
@@ -92,6 +96,12 @@ bugs!(
     CascadeMiscounts,
     /// The block of a child stays held when it is deprovisioned.
     DeprovisionKeepsHold,
+    /// A region is removed while pools have it as their locale.
+    RegionInUseRemoved,
+    /// A scope keeps the description that it had.
+    ScopeDescriptionKept,
+    /// Tags stay when they are removed.
+    UntagIgnored,
     /// Accounts that join later are not covered.
     LateMembersUncovered,
     /// The management account may administer.
@@ -129,6 +139,10 @@ bugs!(
     RetractionIgnored,
     /// Allocations closed by a cascade go on.
     CascadeIgnored,
+    /// Custom allocations overlap with nobody.
+    OverlapForgetsCustoms,
+    /// Two overlap since the earlier of their starts.
+    OverlapSinceEarlier,
 );
 
 #[cfg(feature = "planted-bugs")]

@@ -9,6 +9,7 @@ mod kafka_broker;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use ipam_ledger::audit;
 use ipam_ledger::domain::id::OrganizationId;
 use ipam_ledger::log::kafka::{
     CommandProducer, KafkaConfig, KafkaLog, Membership, MembershipChange, check_topics, create_topics,
@@ -20,6 +21,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{Headers as _, Message as _};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{ClientConfig, TopicPartitionList};
 
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -326,4 +328,63 @@ fn when_the_broker_dies_the_appender_is_finished_and_a_new_one_goes_on() {
         seen.extend(reader.read(10, Duration::from_millis(200)).expect("a read"));
     }
     assert!(seen.iter().all(|record| &*record.value != b"never"), "{seen:?}");
+}
+
+/// Kafka tells a reader of a topic that is another one now; it does not go on in that one where it was in the first.
+#[test]
+fn a_command_topic_that_is_recreated_under_its_reader_is_noticed() {
+    let config = kafka_broker::config_with_topics(1);
+    let log = KafkaLog::new(config.clone()).expect("a client");
+    let send = |from: u8, to: u8| {
+        let letter = |index| Letter::Forward { to: Partition(0), key: None, value: vec![index] };
+        log.outbox().expect("an outbox").send((from..to).map(letter).collect())
+    };
+    send(0, 3).expect("sent");
+    let mut source = log.command_source(Partition(0), SourceOffset(0)).expect("a source");
+    read(&mut *source, 3);
+    wait_for(admin(&config).delete_topics(&[&config.commands_topic()], &AdminOptions::new())).expect("deleted");
+    let deadline = Instant::now() + PATIENCE;
+    let within = || assert!(Instant::now() < deadline, "it takes too long");
+    while create_topics(&config, 1, None).is_err() {
+        within();
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    // More than there were: the reader's place is within the new topic.
+    while send(10, 16).is_err() {
+        within();
+    }
+    let told = loop {
+        within();
+        match source.read(100, Duration::from_millis(200)) {
+            Ok(records) => assert!(records.is_empty(), "it goes on in another topic: {records:?}"),
+            Err(ReadError::Unreachable(_)) => {}
+            Err(error) => break error.to_string(),
+        }
+    };
+    assert!(told.contains("was the topic recreated?") || told.contains("ahead of the log"), "{told}");
+}
+
+/// A transaction hides nothing while it is open, and the marker that ends it takes an offset and is no record.
+#[test]
+fn a_foreign_transaction_hides_no_end_and_its_marker_holds_up_no_audit() {
+    let config = kafka_broker::config_with_topics(1);
+    let log = KafkaLog::new(config.clone()).expect("a client");
+    let mut client = ClientConfig::new();
+    client.set("bootstrap.servers", &config.bootstrap).set("transactional.id", config.events_topic());
+    let foreigner: BaseProducer = client.create().expect("a producer");
+    foreigner.init_transactions(PATIENCE).expect("transactions");
+    foreigner.begin_transaction().expect("one");
+    let topic = config.events_topic();
+    foreigner.send(BaseRecord::<(), [u8]>::to(&topic).partition(0).payload(b"not ours")).expect("sent");
+    foreigner.flush(PATIENCE).expect("delivered");
+    assert_eq!(log.end(Partition(0)).expect("an end"), Offset(1));
+    log.reader(Partition(0), Offset(1)).expect("the place behind the last record");
+    foreigner.commit_transaction(PATIENCE).expect("committed");
+    let deadline = Instant::now() + PATIENCE;
+    while log.end(Partition(0)).expect("an end") < Offset(2) {
+        assert!(Instant::now() < deadline, "no marker came");
+    }
+    let report = audit::verify(&log, &audit::Asked::default(), &|_| {}).expect("the log can be read");
+    assert_eq!((report.records, &report.findings), (1, &Vec::new()));
+    assert_eq!(report.unshown, BTreeMap::from([(Partition(0), 1)]));
 }

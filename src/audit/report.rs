@@ -34,6 +34,9 @@ pub struct Report {
     pub heads: BTreeMap<OrganizationId, Head>,
     /// Where the reading ended, and the fold of admission there.
     pub admissions: BTreeMap<Partition, Admission>,
+    /// How many of a partition's last offsets hold no record. They are legal: Kafka keeps notes of its own there.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unshown: BTreeMap<Partition, u64>,
     /// The first record that is wrong, of every organisation that has one.
     pub findings: Vec<Finding>,
 }

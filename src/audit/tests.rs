@@ -14,6 +14,7 @@ use crate::domain::event::Event;
 use crate::domain::id::{AllocationId, PoolId, ScopeId};
 use crate::domain::outcome::Outcome;
 use crate::domain::quota::Quota;
+use crate::log::ReadError;
 use crate::log::record::{Header, Offset, Partition};
 use crate::log::simulated::SimulatedLog;
 use crate::log::wire::encode_outcome;
@@ -135,4 +136,23 @@ fn rechain(outcomes: &mut [Outcome]) {
         outcome.previous = previous;
         previous = Some(crate::domain::digest::Digest::of(&encode_outcome(outcome)));
     }
+}
+
+#[test]
+fn a_log_whose_last_offsets_hold_no_records_is_whole() {
+    let values = encoded(&history());
+    let log = numbered(&values);
+    let whole = audit(&log);
+    log.skip_offsets(ZERO, 2);
+    let report = audit(&log);
+    assert_eq!(report, Report { unshown: [(ZERO, 2)].into(), ..whole });
+}
+
+#[test]
+fn a_log_that_cannot_be_reached_has_not_ended() {
+    let log = numbered(&encoded(&history()));
+    log.skip_offsets(ZERO, 1);
+    let unreachable = log.clone();
+    let verified = verify(&log, &Asked::default(), &|_| unreachable.set_reachable(false));
+    assert!(matches!(verified, Err(ReadError::Unreachable(_))), "{verified:?}");
 }

@@ -31,6 +31,7 @@ mod topics;
 mod upkeep;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
@@ -177,6 +178,7 @@ enum Command {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
+    outlive_file_limits();
     let cli = Cli::parse();
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
@@ -185,6 +187,13 @@ pub fn main() -> ExitCode {
             failure.exit_code()
         }
     }
+}
+
+/// A write beyond the limit on the sizes of files fails, as one on a full disk does; the signal that comes with it would
+/// end the process, which could then tell nobody.
+fn outlive_file_limits() {
+    // Nothing to do when it comes, and nobody to tell where it cannot be handled.
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
 }
 
 fn run(cli: Cli) -> Result<(), Failure> {

@@ -18,6 +18,7 @@ use super::outcome::Moment;
 use super::quota::{self, Quota};
 use super::rejection::{Code, Rejection};
 use super::state::{RowKey, State};
+use crate::planted::{Bug, planted};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scope {
@@ -131,7 +132,9 @@ pub(super) fn created(state: &mut State, moment: Moment, event: &event::ScopeCre
 
 pub(super) fn modified(state: &mut State, moment: Moment, event: &event::ScopeModified) {
     let scope = state.scopes.known_mut(event.scope);
-    scope.description = event.description.clone().applied_to(scope.description.take());
+    if !planted(Bug::ScopeDescriptionKept) {
+        scope.description = event.description.clone().applied_to(scope.description.take());
+    }
     scope.changed_at = moment.revision;
     state.touch(RowKey::Scope(event.scope));
 }

@@ -15,6 +15,7 @@ use super::id::ObjectId;
 use super::outcome::Moment;
 use super::rejection::{Code, Rejection};
 use super::state::{RowKey, State};
+use crate::planted::{Bug, planted};
 
 pub(super) fn tag(ask: &Ask<'_>, body: &command::TagResource) -> Decided {
     let now = owned_tags(ask, body.resource)?;
@@ -56,7 +57,7 @@ pub(super) fn tagged(state: &mut State, moment: Moment, event: &event::ResourceT
 
 pub(super) fn untagged(state: &mut State, moment: Moment, event: &event::ResourceUntagged) {
     let mut tags = tags_of(state, event.resource).expect("events name objects that exist");
-    tags.retain(|key, _| !event.keys.contains(key));
+    tags.retain(|key, _| !event.keys.contains(key) || planted(Bug::UntagIgnored));
     set_tags(state, moment, event.resource, tags);
 }
 

@@ -47,6 +47,17 @@ pub struct Topic {
     pub outbox: Box<dyn Outbox>,
     /// An operator's decision: commands that expired undecided are lost; go on behind them.
     pub skip_expired: bool,
+    /// An operator's decision: the topic was recreated; read it from its beginning where it is another one.
+    pub recreated: bool,
+    /// It is another one, as the last incarnation found.
+    begin_anew: bool,
+}
+
+impl Topic {
+    #[must_use]
+    pub fn new(open: OpenSource, outbox: Box<dyn Outbox>) -> Self {
+        Self { open, outbox, skip_expired: false, recreated: false, begin_anew: false }
+    }
 }
 
 impl fmt::Debug for Parts {
@@ -57,7 +68,10 @@ impl fmt::Debug for Parts {
 
 impl fmt::Debug for Topic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Topic").field("skip_expired", &self.skip_expired).finish_non_exhaustive()
+        f.debug_struct("Topic")
+            .field("skip_expired", &self.skip_expired)
+            .field("recreated", &self.recreated)
+            .finish_non_exhaustive()
     }
 }
 
@@ -142,7 +156,13 @@ impl Writer {
         });
         let name = format!("writer-{}", parts.config.partition);
         let seat = Seat { parts, shared: Arc::clone(&shared), backlog: VecDeque::new() };
-        let thread = thread::Builder::new().name(name).spawn(move || seat.run())?;
+        let thread = thread::Builder::new().name(name).spawn(move || {
+            let shared = Arc::clone(&seat.shared);
+            if catch_unwind(AssertUnwindSafe(|| seat.run())).is_err() {
+                let reason = "its thread was ended by a defect; restart this process".to_owned();
+                shared.set(Status::Stopped { reason });
+            }
+        })?;
         Ok(Self { shared, thread: Some(thread) })
     }
 
@@ -211,7 +231,7 @@ impl Seat {
             if began.elapsed() >= STEADY {
                 (failures, deposed) = (0, 0);
             }
-            match ended.then() {
+            match self.then(&ended) {
                 Then::Leave => break,
                 Then::TakeOver | Then::Stop if self.shared.gives_way() => {
                     tracing::info!(partition, reason = %ended, "the writer has given way");
@@ -252,6 +272,18 @@ impl Seat {
         }
         self.refuse_waiting("the ledger is being stopped");
         self.shared.set(Status::Left);
+    }
+
+    /// What follows: where an operator has decided beforehand, the partition does not stop.
+    fn then(&mut self, ended: &Ended) -> Then {
+        match (&mut self.parts.topic, ended) {
+            (Some(topic), Ended::Core(end)) if topic.recreated && end.is_of_another_source() => {
+                tracing::error!(reason = %ended, "an operator decided to read the command topic from its beginning");
+                topic.begin_anew = true;
+                Then::TakeOver
+            }
+            _ => ended.then(),
+        }
     }
 
     /// Takes over and writes until something ends it.

@@ -51,6 +51,10 @@ pub enum StoreError {
     NotWritable { path: PathBuf, reason: String },
     #[error("the disk that holds {path} is full: free some space on it, then start again")]
     DiskFull { path: PathBuf },
+    #[error(
+        "a file in {path} may grow no further: raise the limit on the sizes of files (ulimit -f), then start again"
+    )]
+    FileLimit { path: PathBuf },
     #[error("{path} holds no views yet; start `ipam serve` once")]
     Missing { path: PathBuf },
     #[error("{path} cannot be opened: {reason}; views are rebuilt from the log: remove this directory and start again")]
@@ -461,6 +465,7 @@ fn check_format(path: &Path) -> Result<(), StoreError> {
 fn io_error(path: &Path, error: &io::Error) -> StoreError {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::DiskFull { path: path.to_owned() },
+        io::ErrorKind::FileTooLarge => StoreError::FileLimit { path: path.to_owned() },
         _ => StoreError::NotWritable { path: path.to_owned(), reason: error.to_string() },
     }
 }
@@ -472,6 +477,8 @@ fn rocks_error(path: &Path, error: &rocksdb::Error) -> StoreError {
         StoreError::InUse { path }
     } else if ["No space left", "quota exceeded"].iter().any(|text| reason.contains(text)) {
         StoreError::DiskFull { path }
+    } else if reason.contains("File too large") {
+        StoreError::FileLimit { path }
     } else if ["Permission denied", "Read-only file system"].iter().any(|text| reason.contains(text)) {
         StoreError::NotWritable { path, reason }
     } else {

@@ -42,6 +42,9 @@ mod races;
 #[allow(dead_code, reason = "other tests ask for more")]
 #[path = "../support/server.rs"]
 mod server;
+#[allow(dead_code, reason = "other tests remount it")]
+#[path = "../support/small_disk.rs"]
+mod small_disk;
 mod stopped_broker;
 mod takeovers;
 mod witness;

@@ -25,6 +25,8 @@ mod same_answers;
 #[path = "../support/server.rs"]
 mod server;
 mod slow_clients;
+#[path = "../support/small_disk.rs"]
+mod small_disk;
 mod stream;
 mod takeover;
 mod trouble;

@@ -5,29 +5,29 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
 use crate::process::{Ended, ipam, serve};
 use crate::server::Server;
+use crate::small_disk::SmallDisk;
 
 const ACCOUNT: &str = "000000000001";
 /// No ledger to ask.
 const UNREACHABLE: i32 = 4;
-const MIB: usize = 1 << 20;
 const BLOCK: u64 = 4 << 10;
 
 #[test]
 fn a_full_disk_is_told_and_room_on_it_mends_it() {
     let home = tempfile::tempdir().expect("a directory");
-    let Some(disk) = Disk::mount(home.path(), 64) else { return };
-    let data = disk.0.join("data");
+    let Some(disk) = SmallDisk::mount(home.path(), 64) else { return };
+    let data = disk.path.join("data");
 
-    let filler = disk.fill();
+    disk.fill();
     serve(&data, &[]).says(UNREACHABLE, &["full", "free some space"]);
-    fs::remove_file(&filler).expect("removed");
+    disk.make_room();
     let told = ledger(&data);
 
     // With a ledger on it: whichever file is the first that finds no room, the log's or the views'.
@@ -38,7 +38,7 @@ fn a_full_disk_is_told_and_room_on_it_mends_it() {
         let file = fs::OpenOptions::new().write(true).open(&filler).expect("the file");
         file.set_len(size.saturating_sub(leave)).expect("made shorter");
         let ended = starts(&data);
-        fs::remove_file(&filler).expect("removed");
+        disk.make_room();
         match ended {
             Some(ended) => ended.says(UNREACHABLE, &["full", "free some space"]),
             None => break,
@@ -52,12 +52,13 @@ fn a_full_disk_is_told_and_room_on_it_mends_it() {
 #[test]
 fn a_disk_that_cannot_be_written_is_told_and_still_answers_questions() {
     let home = tempfile::tempdir().expect("a directory");
-    let Some(disk) = Disk::mount(home.path(), 64) else { return };
-    let data = disk.0.join("data");
+    let Some(disk) = SmallDisk::mount(home.path(), 64) else { return };
+    let data = disk.path.join("data");
     let told = ledger(&data);
     disk.remount("ro");
     serve(&data, &[]).says(UNREACHABLE, &["cannot be written", "Read-only file system", "choose another"]);
-    serve(&disk.0.join("new"), &[]).says(UNREACHABLE, &["cannot be made", "Read-only file system", "choose another"]);
+    serve(&disk.path.join("new"), &[])
+        .says(UNREACHABLE, &["cannot be made", "Read-only file system", "choose another"]);
     let path = data.to_str().expect("a plain path");
     let account = ["--org", ACCOUNT, "--data", path];
     let from_the_shell = [&["instance", "create", "--home", "eu-west-1"], &account[..]].concat();
@@ -103,48 +104,4 @@ fn all(data: &Path) -> Value {
     let told = server.get(&format!("/v1/organizations/{ACCOUNT}/pools"));
     server.stop();
     told
-}
-
-/// A small file system of its own, gone when dropped.
-struct Disk(PathBuf);
-
-impl Disk {
-    /// `None` where this user may not mount.
-    fn mount(home: &Path, mib: usize) -> Option<Self> {
-        let disk = home.join("disk");
-        fs::create_dir(&disk).expect("a directory");
-        let size = format!("size={mib}m");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&disk).output();
-        match mounted {
-            Ok(output) if output.status.success() => Some(Self(disk)),
-            refused => {
-                eprintln!("SKIPPED: no file system can be mounted here: {refused:?}");
-                None
-            }
-        }
-    }
-
-    fn remount(&self, how: &str) {
-        let done = Command::new("mount").args(["-o", &format!("remount,{how}")]).arg(&self.0).status();
-        assert!(done.expect("mount runs").success(), "remounted {how}");
-    }
-
-    /// Takes all the room there is; the file that does.
-    fn fill(&self) -> PathBuf {
-        use std::io::Write as _;
-        let path = self.0.join("filler");
-        let mut file = fs::File::create(&path).expect("a file");
-        // In ever smaller pieces, to the last block.
-        for size in [MIB, 64 << 10, 4 << 10] {
-            let block = vec![1; size];
-            while file.write_all(&block).is_ok() {}
-        }
-        path
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
-    }
 }

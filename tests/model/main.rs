@@ -24,6 +24,7 @@ use ipam_ledger::domain::{Context, Decided, Row, RowKey, State, advance, decide}
 use proptest::prelude::*;
 use uuid::Uuid;
 
+use model::effects::{as_asked, leaves_a_mark};
 use model::generate::{self, Dice};
 use model::predict::predict;
 use model::world::World;
@@ -142,7 +143,11 @@ impl Run {
         let reason = bytes.last().filter(|byte| **byte % 2 == 0).map(|_| "because");
         let command = self.command(principal, body, reason);
         let prediction = predict(&self.world, &command, self.now);
+        let before = leaves_a_mark(&command.body).then(|| self.world.clone());
         let decided = self.decide(&command);
+        if let Some(before) = before.filter(|_| decided.is_ok()) {
+            as_asked(&before, &command.body, &self.world);
+        }
         agrees(&prediction, &decided).map_err(|why| TestCaseError::fail(format!("{why}\n{}", self.told.join("\n"))))
     }
 }

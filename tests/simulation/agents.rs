@@ -25,6 +25,7 @@ impl World {
             ResourceKind::Vpc,
             ResourceKind::Subnet,
             ResourceKind::Eip,
+            ResourceKind::PublicIpv4Pool,
             ResourceKind::NetworkInterface,
         ];
         let kind = self.random.of(&kinds).copied().expect("there are some");
@@ -41,9 +42,11 @@ impl World {
                 let visibility = (kind == ResourceKind::NetworkInterface).then_some(Visibility::Private);
                 let mut cidrs: Vec<_> = (0..=self.random.below(2))
                     .map(|_| {
+                        // Where somebody has space, too: that is where overlaps are.
+                        let held = self.random.of(&known.holds).filter(|_| self.random.one_in(3)).map(|hold| hold.cidr);
                         let address = base + self.random.below(1_024) as u128;
-                        let length = family.bits() - self.random.below(7) as u8;
-                        ObservedCidr { cidr: Cidr::containing(family, address, length), visibility }
+                        let length = family.bits() - self.random.below(9) as u8;
+                        ObservedCidr { cidr: held.unwrap_or(Cidr::containing(family, address, length)), visibility }
                     })
                     .collect();
                 cidrs.sort_unstable();

@@ -40,6 +40,7 @@ impl Coverage {
         expect("accepted", &mut CommandBody::TYPES.iter().copied());
         expect("event", &mut Event::TYPES.iter().copied());
         expect("code", &mut CODES.iter().copied());
+        expect("refused", &mut REFUSED.iter().copied());
         expect("void", &mut VOIDS.iter().copied());
         expect("end", &mut ENDS.iter().copied());
         expect("report", &mut REPORTS.iter().copied());
@@ -113,9 +114,21 @@ const VOIDS: &[&str] = &[
 ];
 
 /// How incarnations end. Not reached: `Rebuild`, `Memory`, `NotOurs`, `OtherLedger`, `Unreadable` and `Unfoldable`, each of which
-/// is a defect here and fails the run; `SourceExpired`, which the driver finds and not the core; `OtherSource`, as the
-/// command topic is never another one here.
-const ENDS: &[&str] = &["Finished", "Deposed", "Unread", "Gap", "ClockOff", "append", "letters", "log"];
+/// is a defect here and fails the run.
+const ENDS: &[&str] = &[
+    "Finished",
+    "Deposed",
+    "Unread",
+    "Gap",
+    "ClockOff",
+    "OtherSource",
+    "SourceEnds",
+    "SourceExpired",
+    "append",
+    "letters",
+    "log",
+    "source",
+];
 
 /// Not reached: `Panicked`, which is a defect and fails the run.
 const REPORTS: &[&str] = &["TookOver", "ClaimLost", "TwoGroups", "VoidRecords", "Acknowledged"];
@@ -142,4 +155,25 @@ const WAYS: &[&str] = &[
     "lone account",
     "settled",
     "refused another log",
+    "a recreated topic from its beginning",
+    "behind expired commands",
+    "overlaps",
+    "overlaps on several pages",
+    "overlaps with a custom allocation",
+    "overlaps of the past",
+];
+
+/// Refusals whose rule the model holds, by the command that meets it.
+const REFUSED: &[&str] = &[
+    "ModifyIpam HomeRegion",
+    "ModifyIpam DependencyViolation",
+    "ModifyIpam NothingToModify",
+    "ModifyIpam InvalidParameterCombination",
+    "ModifyScope NothingToModify",
+    "ModifyScope ScopeNotFound",
+    "TagResource InvalidParameterValue",
+    "TagResource NothingToModify",
+    "TagResource ObjectNotFound",
+    "UntagResource NothingToModify",
+    "UntagResource ObjectNotFound",
 ];

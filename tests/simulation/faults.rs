@@ -88,6 +88,10 @@ faults!(
     Misrouted = "misrouted", 600;
     /// A producer marks a command as forwarded, wherever it puts it.
     MarkForged = "mark-forged", 15;
+    /// The beginning of the command topic expires: what is dealt with, and now and then what is not.
+    CommandsExpire = "commands-expire", 200;
+    /// The command topic is deleted and made anew, with other commands or none.
+    CommandsRecreated = "commands-recreated", 60;
     // Producers.
     /// A command is sent again, lately sent or long ago.
     Retry = "retry", 250;

@@ -34,6 +34,7 @@ mod projector;
 mod queries;
 mod random;
 mod shrink;
+mod topic;
 mod world;
 
 use std::cell::RefCell;

@@ -9,7 +9,7 @@ use ipam_ledger::domain::digest::Digest;
 use ipam_ledger::domain::time::Timestamp;
 use ipam_ledger::log::record::{NewRecord, Offset, Partition, SourceOffset, WriterId};
 use ipam_ledger::log::wire::Decoded;
-use ipam_ledger::log::{Letter, Log, SourceRecord};
+use ipam_ledger::log::{Letter, Log};
 use ipam_ledger::processor::core::{
     CLOCK_OFF_MAX, Config, Core, Domain, Effect, End, Input, Report, Request, Then, Ticket,
 };
@@ -56,7 +56,11 @@ pub enum Life {
 /// A partition that the node writes, or is about to.
 pub enum Slot {
     Writing(Box<Writer>),
-    Pausing { until: Timestamp },
+    Pausing {
+        until: Timestamp,
+        /// The next incarnation reads the command topic from its beginning.
+        begin_anew: bool,
+    },
 }
 
 /// One incarnation.
@@ -72,8 +76,9 @@ pub struct Writer {
     next_ticket: u64,
     claim: Option<Claim>,
     finishing: bool,
-    /// A delivery failed; it learns of it when it looks.
-    pub check_fails: bool,
+    begin_anew: bool,
+    /// What failed, of which it learns when it looks: a delivery, or reading a topic that is no more.
+    pub failed: Option<&'static str>,
 }
 
 #[derive(Clone, Copy)]
@@ -141,6 +146,13 @@ impl Node {
         matches!(self.slots.get(&partition), Some(Slot::Writing(writer)) if !writer.pending.is_empty())
     }
 
+    /// Whoever reads this partition of the command topic is told that it is no more.
+    pub fn lose_source(&mut self, partition: Partition) {
+        if let Some(Slot::Writing(writer)) = self.slots.get_mut(&partition) {
+            writer.failed = writer.source.map(|_| "source").or(writer.failed);
+        }
+    }
+
     pub fn writer_by_id(&mut self, id: u64) -> Option<&mut Writer> {
         self.slots.values_mut().find_map(|slot| match slot {
             Slot::Writing(writer) if writer.id == id => Some(&mut **writer),
@@ -160,9 +172,10 @@ impl World {
         let now = self.now;
         let slot = self.nodes[n].slots.get_mut(&partition);
         match slot {
-            None if owns => self.begin(n, partition),
+            None if owns => self.begin(n, partition, false),
             None => {}
-            Some(Slot::Pausing { until }) if now < *until => {}
+            Some(Slot::Pausing { until, .. }) if now < *until => {}
+            Some(Slot::Pausing { begin_anew: true, .. }) if owns => self.begin(n, partition, true),
             Some(Slot::Pausing { .. }) => drop(self.nodes[n].slots.remove(&partition)),
             Some(Slot::Writing(writer)) => match writer.pending.pop_front() {
                 Some(effect) => {
@@ -177,7 +190,7 @@ impl World {
         }
     }
 
-    fn begin(&mut self, n: usize, partition: Partition) {
+    fn begin(&mut self, n: usize, partition: Partition, begin_anew: bool) {
         let Ok(tail_end) = self.log.end(partition) else { return self.pause_writer(n, partition, "log") };
         let memory = self.nodes[n].disk.clone();
         let restored = memory.restore(partition);
@@ -204,7 +217,8 @@ impl World {
             next_ticket: 0,
             claim: None,
             finishing: false,
-            check_fails: false,
+            begin_anew,
+            failed: None,
         };
         self.nodes[n].slots.insert(partition, Slot::Writing(Box::new(writer)));
     }
@@ -221,8 +235,8 @@ impl World {
         let now = self.now;
         let choice = self.random.below(10);
         let writer = self.writer(n, partition);
-        if writer.check_fails {
-            return self.pause_writer(n, partition, "append");
+        if let Some(failed) = writer.failed {
+            return self.pause_writer(n, partition, failed);
         }
         if writer.core.reign().is_none() {
             if !owns {
@@ -297,12 +311,14 @@ impl World {
     fn take_sourced(&mut self, n: usize, partition: Partition) {
         let now = self.clock(n);
         let more = 2 + self.random.below(6);
-        let topic_len = self.topic[partition.0 as usize].len();
+        let begin = self.topic[partition.0 as usize].begin();
         let writer = self.writer(n, partition);
         let Some(source) = writer.source else { return };
+        if source < begin {
+            return self.pause_writer(n, partition, "source");
+        }
         let room = writer.core.room().min(more);
-        let from = usize::try_from(source.0).expect("small").min(topic_len);
-        let records: Vec<SourceRecord> = self.topic[partition.0 as usize][from..].iter().take(room).cloned().collect();
+        let records = self.topic[partition.0 as usize].from(source, room);
         let Some(last) = records.last() else { return };
         let next = last.offset.next();
         self.writer(n, partition).source = Some(next);
@@ -340,13 +356,34 @@ impl World {
                     queue.push_front(handed);
                 }
             }
-            Effect::OpenSource { from } => self.writer(n, partition).source = Some(from.unwrap_or_default()),
+            Effect::OpenSource { from } => self.open_source(n, partition, from),
             Effect::Rest(pause) => {
                 let micros = i64::try_from(pause.as_micros()).expect("seconds");
                 self.writer(n, partition).rest_until = self.now.plus_micros(micros);
             }
             Effect::Report(report) => self.report(n, partition, &report),
             Effect::End(end) => self.ended(n, partition, &end),
+        }
+    }
+
+    fn open_source(&mut self, n: usize, partition: Partition, from: Option<SourceOffset>) {
+        let writer = self.writer(n, partition);
+        let mut from = from;
+        if std::mem::take(&mut writer.begin_anew) {
+            writer.core.begin_source_anew();
+            from = None;
+            self.oracle.lanes[partition.0 as usize].begins_anew = true;
+            self.topic_is_known(partition);
+            self.coverage.hit("way", "a recreated topic from its beginning");
+        }
+        match self.topic[partition.0 as usize].open(from) {
+            Ok(at) => {
+                if from.is_some_and(|from| at > from.next()) {
+                    self.coverage.hit("way", "behind expired commands");
+                }
+                self.writer(n, partition).source = Some(at);
+            }
+            Err(end) => self.ended(n, partition, &end),
         }
     }
 
@@ -376,9 +413,13 @@ impl World {
         let unknown = self.fault(Fault::LetterUnknown);
         if !unknown || self.random.one_in(2) {
             match letter {
-                Letter::Forward { to, key, value } => self.put(to, key, value, true),
-                Letter::Dead { from, offset, .. } => {
-                    let why = self.oracle.once.buried(from, offset);
+                Letter::Forward { to, key, value } => {
+                    if !self.put(to, key, value, true) {
+                        return self.pause_writer(n, partition, "letters");
+                    }
+                }
+                Letter::Dead { from, offset, value, .. } => {
+                    let why = self.oracle.once.buried(from, offset, &value);
                     self.coverage.hit("way", &format!("dead letter: {why}"));
                 }
             }
@@ -424,16 +465,23 @@ impl World {
                 self.nodes[n].slots.remove(&partition);
             }
             Then::TakeOver => self.pause_writer(n, partition, &name),
-            Then::Stop => panic!("a writer stops for good: {end}"),
+            Then::Stop => {
+                let begin_anew = self.operator_decides(partition, end);
+                self.pause(n, partition, &name, begin_anew);
+            }
         }
     }
 
     /// The incarnation is over; the next one begins after a pause.
     fn pause_writer(&mut self, n: usize, partition: Partition, why: &str) {
+        self.pause(n, partition, why, false);
+    }
+
+    fn pause(&mut self, n: usize, partition: Partition, why: &str, begin_anew: bool) {
         self.coverage.hit("end", why);
         self.tell(|| format!("node {n} ends its incarnation of {partition}: {why}"));
         let pause = self.random.between(5_000, 100_000);
-        self.nodes[n].slots.insert(partition, Slot::Pausing { until: self.now.plus_micros(pause) });
+        self.nodes[n].slots.insert(partition, Slot::Pausing { until: self.now.plus_micros(pause), begin_anew });
     }
 
     /// Folds on. The views must stand where the log does at their position.

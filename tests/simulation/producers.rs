@@ -11,7 +11,7 @@ use ipam_ledger::domain::command::{
     ProvisionPoolCidr, RegisterDelegatedAdministrator, ReleaseAllocation, RemoveAccount, ResourceAttributes,
     RevokeAdmin, SetQuota, TagResource, Tags, UntagResource, Visibility,
 };
-use ipam_ledger::domain::id::{AccountId, ObjectId, OrganizationId, Revision};
+use ipam_ledger::domain::id::{AccountId, ObjectId, OrganizationId, Region, Revision};
 use ipam_ledger::domain::quota::Quota;
 use ipam_ledger::log::record::Partition;
 use ipam_ledger::log::wire::{CommandRequest, decode_command};
@@ -46,7 +46,8 @@ impl World {
             let bytes = self.random.bytes::<9>().to_vec();
             let options = [bytes, b"{\"command_id\":".to_vec(), b"[]".to_vec(), b"{\"type\":\"AddAccount\"}".to_vec()];
             let garbage = self.random.of(&options).cloned().expect("there are some");
-            return self.put(partition, None, garbage, false);
+            self.put(partition, None, garbage, false);
+            return;
         }
         let organization = self.random.of(&self.organizations).cloned().expect("there is one");
         if self.producers.set_up.insert(organization.clone()) {
@@ -143,6 +144,11 @@ impl World {
                 return (id.expect("an id"), true);
             }
         }
+        (self.own_id(), false)
+    }
+
+    /// An id that no other command has.
+    pub fn own_id(&mut self) -> Uuid {
         let odd = self.fault(Fault::OddId);
         let (version, micros) = match (odd, self.random.below(2)) {
             (true, 0) => (4, self.random.next()),
@@ -153,7 +159,7 @@ impl World {
         let random = u128::from(self.random.next());
         let high = u128::from(micros & 0xffff_ffff_ffff) << 80;
         let low = (random >> 52) << 64 | 0x8 << 60 | (random & 0x0fff_ffff_ffff_ffff);
-        (Uuid::from_u128(high | version << 76 | low), false)
+        Uuid::from_u128(high | version << 76 | low)
     }
 
     /// Something is wrong inside; who asks is still known.
@@ -169,7 +175,7 @@ impl World {
     }
 
     /// Who asks, and for what.
-    fn wish(&mut self, organization: &OrganizationId, known: &Known) -> (AccountId, CommandBody) {
+    pub fn wish(&mut self, organization: &OrganizationId, known: &Known) -> (AccountId, CommandBody) {
         let lone = organization.lone_account().is_some();
         if let Some(missing) = missing(known, lone)
             && self.not_lately(format!("{organization} {}", missing.1.type_name()))
@@ -226,8 +232,7 @@ impl World {
             }
             return Some((ipam.owner, body.into()));
         }
-        let mut body =
-            CreatePool { locale: self.random.one_in(2).then(|| region("eu-central-1")), ..CreatePool::default() };
+        let mut body = CreatePool { locale: self.random.one_in(2).then(|| self.locale()), ..CreatePool::default() };
         match known.pools.first().filter(|_| self.random.one_in(2)) {
             Some(source) => {
                 body.source_pool = Some(source.id);
@@ -247,6 +252,10 @@ impl World {
             body.allocation_resource_tags = [("env".to_owned(), "prod".to_owned())].into();
         }
         Some((ipam.owner, body.into()))
+    }
+
+    fn locale(&mut self) -> Region {
+        region(if self.random.one_in(3) { "eu-west-1" } else { "eu-central-1" })
     }
 
     /// What is asked seldom.
@@ -316,14 +325,12 @@ impl World {
             }
             12 | 13 => {
                 let resource = self.object(known);
-                let value = self.random.of(&["prod", "dev"]).copied().unwrap_or_default().to_owned();
-                let key = self.random.of(&["env", "Name"]).copied().unwrap_or_default().to_owned();
-                let tags: Tags = if self.random.one_in(8) { Tags::new() } else { [(key, value)].into() };
-                (owner, TagResource { resource, tags }.into())
+                (owner, TagResource { resource, tags: self.tags() }.into())
             }
             14 => {
                 let resource = self.object(known);
-                (owner, UntagResource { resource, keys: vec!["env".to_owned(), "Name".to_owned()] }.into())
+                let keys = self.tags().into_keys().collect();
+                (owner, UntagResource { resource, keys }.into())
             }
             _ => (owner, create_ipam("eu-central-1").into()),
         }
@@ -355,6 +362,19 @@ impl World {
         }
     }
 
+    /// One or none; now and then so many that two of their kind are more than an object carries.
+    fn tags(&mut self) -> Tags {
+        let value = self.random.of(&["prod", "dev"]).copied().unwrap_or_default();
+        match self.random.below(8) {
+            0 => Tags::new(),
+            1 => {
+                let (from, count) = (self.random.below(2) * 26, 26 + self.random.below(2) * 26);
+                (from..from + count).map(|n| (format!("key{n}"), value.to_owned())).collect()
+            }
+            n => [(if n < 5 { "env" } else { "Name" }.to_owned(), value.to_owned())].into(),
+        }
+    }
+
     fn object(&mut self, known: &Known) -> ObjectId {
         // One is named often, so that what was tagged is untagged.
         if let Some(ipam) = known.ipams.first()
@@ -363,6 +383,8 @@ impl World {
             return ipam.id.into();
         }
         let mut objects: Vec<ObjectId> = known.ipams.iter().map(|ipam| ipam.id.into()).collect();
+        objects.extend(known.ipams.iter().map(|ipam| ObjectId::from(ipam.discovery)));
+        objects.extend(known.ipams.iter().map(|ipam| ObjectId::from(ipam.association)));
         objects.extend(known.scopes.iter().map(|scope| ObjectId::from(scope.id)));
         objects.extend(known.pools.iter().map(|pool| ObjectId::from(pool.id)));
         objects.extend(known.holds.iter().map(|hold| ObjectId::from(hold.id)));
@@ -392,8 +414,8 @@ fn create_ipam(home: &str) -> CreateIpam {
     CreateIpam {
         home_region: region(home),
         operating_regions: vec![region("eu-west-1")],
-        description: None,
-        name: None,
+        description: Some("the first".to_owned()),
+        name: Some("main".to_owned()),
         tags: Tags::new(),
     }
 }

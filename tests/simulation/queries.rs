@@ -5,7 +5,7 @@ use ipam_ledger::views::ledger::LEDGER;
 use ipam_ledger::views::lineage::LineageView;
 
 use super::faults::Fault;
-use super::oracle::views;
+use super::oracle::{overlaps, views};
 use super::world::World;
 
 impl World {
@@ -16,7 +16,7 @@ impl World {
         }
         let n = self.random.below(self.nodes.len());
         let id = self.random.of(&self.organizations).cloned().expect("there is one");
-        let (what, nth) = (self.random.below(5), self.random.below(1 << 20));
+        let (what, nth) = (self.random.below(8), self.random.below(1 << 20));
         self.ask(n, &id, what, nth);
     }
 
@@ -42,9 +42,27 @@ impl World {
             0 => self.coverage.hit("way", views::moments(rows, id, known, nth)),
             1 => views::outcomes(rows, id, known, nth),
             2 | 3 => views::objects(rows, id, &known[nth % known.len()]),
-            _ => {
+            4 => {
                 let known = &known[..=nth % known.len()];
                 views::lineages(disk.rows(LineageView::NAME), id, known, nth);
+            }
+            _ => {
+                let known = &known[..=nth % known.len()];
+                let (scopes, instants) = overlaps::questions(known);
+                let now = self.now.plus_micros(self.random.between(0, 60_000_000));
+                for scope in scopes {
+                    let at = self.random.of(&instants).copied().filter(|_| self.random.one_in(3)).unwrap_or(now);
+                    let at = at.plus_micros(self.random.between(-1, 1));
+                    let limit = 1 + self.random.below(6);
+                    let seen = overlaps::ask(disk.rows(LineageView::NAME), id, known, scope, at, limit);
+                    let ways = [
+                        (seen.pairs > 0, "overlaps"),
+                        (seen.pairs > limit, "overlaps on several pages"),
+                        (seen.customs, "overlaps with a custom allocation"),
+                        (seen.pairs > 0 && at < self.now.plus_micros(-1_000_000), "overlaps of the past"),
+                    ];
+                    ways.iter().filter(|(so, _)| *so).for_each(|(_, way)| self.coverage.hit("way", way));
+                }
             }
         }
     }
@@ -54,7 +72,7 @@ impl World {
         let n = self.random.below(self.nodes.len());
         for id in self.organizations.clone() {
             let last = self.oracle.history(&id).pasts.len().saturating_sub(1);
-            for what in [0, 1, 2, 4] {
+            for what in [0, 1, 2, 4, 5] {
                 let before = self.random.below(last + 1);
                 self.ask(n, &id, what, last);
                 self.ask(n, &id, what, before);

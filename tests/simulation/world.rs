@@ -10,11 +10,9 @@ use std::time::Duration;
 use ipam_ledger::audit;
 use ipam_ledger::domain::id::OrganizationId;
 use ipam_ledger::domain::time::Timestamp;
-use ipam_ledger::log::record::{
-    Epoch, EpochOpened, Header, Kind, LedgerId, NewRecord, Offset, Partition, Record, Seq, SourceOffset,
-};
+use ipam_ledger::log::Log;
+use ipam_ledger::log::record::{Epoch, EpochOpened, Header, Kind, LedgerId, NewRecord, Offset, Partition, Record, Seq};
 use ipam_ledger::log::simulated::SimulatedLog;
-use ipam_ledger::log::{Log, SourceRecord};
 use ipam_ledger::processor::core::Limits;
 use ipam_ledger::views::position::PositionError;
 use ipam_ledger::views::table::Rows;
@@ -29,6 +27,7 @@ use super::plan::Plan;
 use super::producers::Producers;
 use super::projector::Projector;
 use super::random::Random;
+use super::topic::Topic;
 
 const START: i64 = 1_767_225_600_000_000;
 const SECOND: i64 = 1_000_000;
@@ -53,7 +52,7 @@ pub struct World {
     /// Appended and not landed, by partition.
     pub flights: Vec<VecDeque<Flight>>,
     /// The command topic, by partition.
-    pub topic: Vec<Vec<SourceRecord>>,
+    pub topic: Vec<Topic>,
     pub nodes: Vec<Node>,
     /// Which nodes believe that they own a partition.
     pub owners: Vec<BTreeSet<usize>>,
@@ -114,7 +113,7 @@ impl World {
             limits,
             organizations,
             flights: (0..count).map(|_| VecDeque::new()).collect(),
-            topic: vec![Vec::new(); count],
+            topic: (0..count).map(|_| Topic::default()).collect(),
             nodes: (0..nodes).map(|_| Node::new(now)).collect(),
             owners,
             producers: Producers::default(),
@@ -246,7 +245,7 @@ impl World {
             if self.fault(Fault::RecordLost) {
                 let learns = self.random.one_in(2);
                 if let Some(writer) = self.nodes.iter_mut().find_map(|node| node.writer_by_id(flight.writer)) {
-                    writer.check_fails |= learns;
+                    writer.failed = learns.then_some("append").or(writer.failed);
                 }
                 continue;
             }
@@ -273,12 +272,13 @@ impl World {
         self.oracle.landed(partition, &record, &mut self.coverage);
     }
 
-    /// A record is in the command topic now.
-    pub fn put(&mut self, partition: Partition, key: Option<Vec<u8>>, value: Vec<u8>, forwarded: bool) {
-        let topic = &mut self.topic[partition.0 as usize];
-        let record = SourceRecord { offset: SourceOffset(topic.len() as u64), key, value, forwarded };
-        self.oracle.once.put(partition, &record);
-        topic.push(record);
+    /// A record is in the command topic now, if that takes any.
+    pub fn put(&mut self, partition: Partition, key: Option<Vec<u8>>, value: Vec<u8>, forwarded: bool) -> bool {
+        let record = self.topic[partition.0 as usize].put(key, value, forwarded);
+        if let Some(record) = &record {
+            self.oracle.once.put(partition, record);
+        }
+        record.is_some()
     }
 
     // --- Nodes.
@@ -397,7 +397,7 @@ impl World {
     // --- Trouble.
 
     fn trouble(&mut self) {
-        const KINDS: [Fault; 15] = [
+        const KINDS: [Fault; 17] = [
             Fault::Crash,
             Fault::Pause,
             Fault::ClockJump,
@@ -413,6 +413,8 @@ impl World {
             Fault::LogTruncated,
             Fault::LogReplaced,
             Fault::Rebalance,
+            Fault::CommandsExpire,
+            Fault::CommandsRecreated,
         ];
         let kind = KINDS[self.random.below(KINDS.len())];
         let partition = Partition(u32::try_from(self.random.below(self.flights.len())).expect("small"));
@@ -423,6 +425,8 @@ impl World {
         let possible = match kind {
             Fault::Crash | Fault::Pause => self.nodes[n].is_up(),
             Fault::Rebalance => self.nodes.len() > 1,
+            Fault::CommandsExpire => self.topic[partition.0 as usize].generation == 0,
+            Fault::CommandsRecreated => self.may_recreate(),
             Fault::ForeignRecord
             | Fault::ForeignLedger
             | Fault::ForeignPartitions
@@ -451,6 +455,8 @@ impl World {
             Fault::OffsetsSkipped => self.log.skip_offsets(partition, 1),
             Fault::LogTruncated => self.lose_the_end(partition),
             Fault::LogReplaced => self.replace_log(partition),
+            Fault::CommandsExpire => self.expire_commands(partition),
+            Fault::CommandsRecreated => self.recreate_commands(),
             other => self.foreign(other, partition),
         }
     }
@@ -618,7 +624,7 @@ impl World {
             }
         }
         let sources: Vec<_> = self.oracle.lanes.iter().map(|lane| lane.source).collect();
-        let topic: Vec<_> = self.topic.iter().map(Vec::len).collect();
+        let topic: Vec<_> = self.topic.iter().map(Topic::len).collect();
         let ends: Vec<_> = (0..self.partitions).map(|partition| self.end(Partition(partition)).0).collect();
         let nodes: Vec<_> = self.nodes.iter().map(|node| node.in_short(self.partitions)).collect();
         panic!(
@@ -632,12 +638,15 @@ impl World {
             && self.nodes.iter().all(|node| (0..self.partitions).all(|partition| node.is_idle(Partition(partition))));
         quiet
             && (0..self.partitions).map(Partition).all(|partition| {
-                let last = self.topic[partition.0 as usize].last().map(|last| last.offset);
+                let topic = &self.topic[partition.0 as usize];
+                let source = self.oracle.lane(partition).source;
+                let all_dealt_with =
+                    if topic.disturbed { self.oracle.once.lost(partition).is_none() } else { source == topic.last() };
                 let end = self.end(partition);
                 let at_end = |node: &Node| {
                     node.projector.as_ref().is_some_and(|projector| projector.admission(partition).next == end)
                 };
-                self.oracle.lane(partition).source == last && self.nodes.iter().all(at_end)
+                all_dealt_with && self.nodes.iter().all(at_end)
             })
     }
 
@@ -654,6 +663,7 @@ impl World {
             }
         }
         self.same_as_the_fold();
+        self.same_as_the_model();
         self.ask_everything();
         let report = audit::verify(&self.log, &audit::Asked::default(), &|_| {}).expect("the log can be read");
         assert!(report.findings.is_empty(), "the auditor finds {:#?}", report.findings);
@@ -664,6 +674,17 @@ impl World {
         for (id, _) in known {
             if id.lone_account().is_some() {
                 self.coverage.hit("way", "lone account");
+            }
+        }
+    }
+
+    /// What a node would start from holds what the model holds.
+    fn same_as_the_model(&self) {
+        let disk = self.nodes[0].disk.lock();
+        for partition in (0..self.partitions).map(Partition) {
+            let restored = disk.ledger().restore(partition).expect("memory can be read");
+            for organization in restored.into_iter().flat_map(|restored| restored.organizations) {
+                super::oracle::views::stored(&self.oracle.world(&organization.id), &organization.rows);
             }
         }
     }

@@ -224,6 +224,9 @@ fn show(report: &Report, settings: &Settings) {
             report.trusted
         ));
     }
+    for (partition, count) in &report.unshown {
+        print::explain(&format!("the last {count} offsets of partition {partition} hold no record"));
+    }
     for (kind, count) in &report.void {
         print::explain(&format!("{count} void: {}", kind.as_str()));
     }

@@ -71,6 +71,9 @@ pub struct MemberFlags {
     /// Commands that expired on the topic before anybody decided them are lost: go on behind them
     #[arg(long, requires = "kafka")]
     skip_expired_commands: bool,
+    /// The command topic was recreated: read it from its beginning where it is not the one of before
+    #[arg(long, requires = "kafka")]
+    recreated_commands: bool,
 }
 
 /// Opens a node on Kafka; its views are in `data`.
@@ -191,6 +194,9 @@ impl Crew {
             Ok(outbox) => outbox,
             Err(error) => return tracing::error!(%partition, %error, "cannot make a producer"),
         };
+        let mut topic = Topic::new(Box::new(move |from| kafka.command_source(partition, from)), outbox);
+        topic.skip_expired = self.member.skip_expired_commands;
+        topic.recreated = self.member.recreated_commands;
         let started = Writer::start(Parts {
             config: Config { partition, ledger, partitions: self.partitions, partition_of, limits: Limits::default() },
             log: Arc::new(self.kafka.clone()),
@@ -198,11 +204,7 @@ impl Crew {
             rules: Arc::new(Domain),
             clock: Arc::new(SystemClock),
             metrics: self.metrics.get(&partition).cloned().unwrap_or_default(),
-            topic: Some(Topic {
-                open: Box::new(move |from| kafka.command_source(partition, from)),
-                outbox,
-                skip_expired: self.member.skip_expired_commands,
-            }),
+            topic: Some(topic),
             queue: None,
         });
         match started {

@@ -51,6 +51,11 @@ pub enum OpenError {
     #[error("the disk that holds {} is full: free some space on it, then start again", .directory.display())]
     DiskFull { directory: PathBuf },
     #[error(
+        "a file in {} may grow no further: raise the limit on the sizes of files (ulimit -f), then start again",
+        .directory.display()
+    )]
+    FileLimit { directory: PathBuf },
+    #[error(
         "{} holds other files and no log: choose an empty or a new directory for the log", .directory.display()
     )]
     NotALog { directory: PathBuf },
@@ -241,6 +246,7 @@ fn from_io(directory: &Path, error: &io::Error) -> OpenError {
     let directory = directory.to_owned();
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => OpenError::DiskFull { directory },
+        io::ErrorKind::FileTooLarge => OpenError::FileLimit { directory },
         io::ErrorKind::PermissionDenied
         | io::ErrorKind::ReadOnlyFilesystem
         | io::ErrorKind::NotADirectory
@@ -262,6 +268,8 @@ fn from_store(directory: &Path, error: &rocksdb::Error) -> OpenError {
         OpenError::InUse { directory, owner }
     } else if says("No space left") || says("quota exceeded") {
         OpenError::DiskFull { directory }
+    } else if says("File too large") {
+        OpenError::FileLimit { directory }
     } else if says("Permission denied") || says("Read-only file system") || says("Operation not permitted") {
         OpenError::NotWritable { directory, reason: text }
     } else if error.kind() == ErrorKind::Corruption || says("does not exist") || says("No such file") {

@@ -203,10 +203,13 @@ impl Shared {
         if let Err(error) = written {
             // The bytes may have reached the disk or not, and RocksDB writes no more: only a fresh opening tells.
             tracing::error!(%partition, offset = begin, records = records.len(), %error, "the embedded log failed");
-            let finished = if is_full(&error) {
-                Finished::Full(format!("the disk is full ({error}); free some space on it, nothing else is to be done"))
-            } else {
-                Finished::ForGood(format!("a write failed ({error}); make sure the disk is sound, then restart"))
+            let finished = match NoRoom::of(&error) {
+                Some(NoRoom { what, advice }) => {
+                    Finished::Full(format!("{what} ({error}); {advice}, nothing else is to be done"))
+                }
+                None => {
+                    Finished::ForGood(format!("a write failed ({error}); make sure the disk is sound, then restart"))
+                }
             };
             let reason = finished.reason().to_owned();
             *lock(&self.finished) = Some(finished);
@@ -228,12 +231,28 @@ fn refused(reason: &str) -> AppendError {
     AppendError::Refused(format!("this log takes no records: {reason}"))
 }
 
-/// Whether the bytes found no room. A full disk that shows at the fsync is a failed fsync: what the kernel still
-/// holds of the file may differ from what the disk has, and nobody can tell.
-fn is_full(error: &rocksdb::Error) -> bool {
-    let text = error.to_string();
-    let says = |what: &str| text.contains(what);
-    (says("No space left") || says("quota exceeded")) && says("While appending")
+/// The bytes found no room, and what gives them some.
+struct NoRoom {
+    what: &'static str,
+    advice: &'static str,
+}
+
+impl NoRoom {
+    /// A full disk that shows at the fsync is a failed fsync, and not meant here: what the kernel still holds of the file may
+    /// differ from what the disk has, and nobody can tell.
+    fn of(error: &rocksdb::Error) -> Option<Self> {
+        let text = error.to_string();
+        let says = |what: &str| text.contains(what);
+        if !says("While appending") {
+            return None;
+        }
+        if says("No space left") || says("quota exceeded") {
+            return Some(Self { what: "the disk is full", advice: "free some space on it" });
+        }
+        let of_file =
+            Self { what: "a file may grow no further", advice: "raise this process's limit on it (ulimit -f)" };
+        says("File too large").then_some(of_file)
+    }
 }
 
 struct EmbeddedAppender {

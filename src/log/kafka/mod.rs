@@ -150,7 +150,8 @@ impl KafkaLog {
     /// When the settings are not such as librdkafka takes. Whether a broker answers shows at the first question.
     pub fn new(config: KafkaConfig) -> Result<Self, ReadError> {
         let mut client = config.client();
-        client.set("enable.auto.commit", "false");
+        // Where the log ends is asked with this as well: a foreign open transaction would hide what is behind its begin.
+        client.set("enable.auto.commit", "false").set("isolation.level", "read_uncommitted");
         let inquirer = BaseConsumer::from_config(&client).map_err(|error| unreachable(&config, &error))?;
         Ok(Self { config: Arc::new(config), inquirer: Arc::new(inquirer) })
     }

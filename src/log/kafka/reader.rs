@@ -81,7 +81,7 @@ impl RawReader {
                 RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => {
                     check_position(self.next, self.log.watermarks(&self.topic, self.partition)?)?;
                     Err(ReadError::Damaged(format!(
-                        "{} gives no record at offset {} of partition {}",
+                        "{} gives no record at offset {} of partition {}: was the topic recreated?",
                         self.topic, self.next, self.partition
                     )))
                 }

@@ -24,6 +24,7 @@ use std::time::Duration;
 pub use self::deciding::mismatch;
 use self::recent::{Key, Recents};
 pub use self::rules::{Domain, Rules};
+pub use self::taking_over::may_begin_at;
 use super::memory::{Memory, MemoryError, Restored};
 use super::metrics::{Tally, TypeRow};
 use crate::domain::State;
@@ -202,10 +203,19 @@ pub enum End {
     #[error("the record at offset {offset} does not follow from the organisation's history: {error}")]
     Unfoldable { offset: Offset, error: String },
     #[error(
-        "the command at source offset {offset} is not the one decided there ({detail}); was the command topic recreated?"
+        "the command at source offset {offset} is not the one decided there ({detail}); was the command topic \
+         recreated? `--recreated-commands` reads it from its beginning"
     )]
     OtherSource { offset: SourceOffset, detail: String },
-    #[error("commands from source offset {from} to before {begin} expired undecided")]
+    #[error(
+        "the command topic ends at {end}, and commands up to source offset {offset} were dealt with; was it recreated? \
+         `--recreated-commands` reads it from its beginning"
+    )]
+    SourceEnds { offset: SourceOffset, end: SourceOffset },
+    #[error(
+        "commands from source offset {from} to before {begin} expired undecided; `--skip-expired-commands` goes on \
+         behind them"
+    )]
     SourceExpired { from: SourceOffset, begin: SourceOffset },
 }
 
@@ -221,6 +231,12 @@ pub enum Then {
 }
 
 impl End {
+    /// The command topic is not the one of before.
+    #[must_use]
+    pub const fn is_of_another_source(&self) -> bool {
+        matches!(self, Self::OtherSource { .. } | Self::SourceEnds { .. })
+    }
+
     #[must_use]
     pub const fn then(&self) -> Then {
         match self {
@@ -236,6 +252,7 @@ impl End {
             | Self::Unreadable { .. }
             | Self::Unfoldable { .. }
             | Self::OtherSource { .. }
+            | Self::SourceEnds { .. }
             | Self::SourceExpired { .. } => Then::Stop,
         }
     }
@@ -414,6 +431,13 @@ impl Core {
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.in_flight.len()
+    }
+
+    /// The command topic is another one than before, and an operator decided to read it from its beginning: nothing of
+    /// it was dealt with. What was decided before keeps its outcome, by its id.
+    pub fn begin_source_anew(&mut self) {
+        self.source = None;
+        self.decided_at_source = None;
     }
 
     /// What was counted since the last call.

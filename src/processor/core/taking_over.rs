@@ -11,7 +11,7 @@ use crate::domain::digest::Digest;
 use crate::domain::outcome::SCHEMA_VERSION;
 use crate::domain::time::Timestamp;
 use crate::log::admission::{Verdict, Void};
-use crate::log::record::{Epoch, EpochOpened, Header, Kind, NewRecord, Offset, Record, Seq, WriterId};
+use crate::log::record::{Epoch, EpochOpened, Header, Kind, NewRecord, Offset, Record, Seq, SourceOffset, WriterId};
 use crate::log::wire::decode_outcome;
 use crate::planted::{Bug, planted};
 
@@ -259,4 +259,16 @@ impl Acknowledged {
             effects.push(Effect::Report(Report::Acknowledged { records, decided_at: self.decided_at }));
         }
     }
+}
+
+/// Whether reading the command topic may go on at `begin`, where it begins now, when `from` was the last command dealt with.
+///
+/// # Errors
+/// When commands expired undecided, and no operator decided to go on without them (design D7).
+pub fn may_begin_at(begin: SourceOffset, from: Option<SourceOffset>, skip_expired: bool) -> Result<(), End> {
+    let first_undecided = from.map_or(SourceOffset(0), SourceOffset::next);
+    if begin > first_undecided && !skip_expired && !planted(Bug::ExpiredUnnoticed) {
+        return Err(End::SourceExpired { from: first_undecided, begin });
+    }
+    Ok(())
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{Handed, Parts, Shared, Status, Topic, report};
 use crate::log::record::{Kind, Offset, SourceOffset};
 use crate::log::{AppendError, Appender, CommandSource, Letter, ReadError, Reader};
-use crate::processor::core::{Core, Effect, End, Input, Report, Request, Then, Ticket};
+use crate::processor::core::{Core, Effect, End, Input, Report, Request, Then, Ticket, may_begin_at};
 use crate::processor::local::Answerer;
 use crate::processor::submit::{Answer, SubmitError};
 
@@ -45,11 +45,16 @@ impl Ended {
         match self {
             Self::Core(end) => end.then(),
             Self::Left => Then::Leave,
-            Self::NoAppender(_) | Self::Append(_) | Self::Letters(_) | Self::Panicked => Then::TakeOver,
-            Self::Log(error) | Self::Source(error) => match error {
-                ReadError::Unreachable(_) => Then::TakeOver,
-                ReadError::AheadOfLog { .. } | ReadError::Truncated { .. } | ReadError::Damaged(_) => Then::Stop,
-            },
+            Self::Log(ReadError::Unreachable(_))
+            // A topic that lost something: opening it anew says what, and what to do.
+            | Self::Source(
+                ReadError::Unreachable(_) | ReadError::AheadOfLog { .. } | ReadError::Truncated { .. },
+            )
+            | Self::NoAppender(_)
+            | Self::Append(_)
+            | Self::Letters(_)
+            | Self::Panicked => Then::TakeOver,
+            Self::Log(_) | Self::Source(ReadError::Damaged(_)) => Then::Stop,
         }
     }
 }
@@ -302,6 +307,11 @@ impl<'a> Incarnation<'a> {
 
     fn open_source(&mut self, from: Option<SourceOffset>) -> Result<(), Ended> {
         let Some(topic) = &mut self.parts.topic else { return Ok(()) };
+        let mut from = from;
+        if std::mem::take(&mut topic.begin_anew) {
+            self.core.begin_source_anew();
+            from = None;
+        }
         self.source = Some(open(topic, from)?);
         Ok(())
     }
@@ -326,22 +336,20 @@ impl<'a> Incarnation<'a> {
 /// Opens the command topic at the last command dealt with, or behind it when that one alone has expired.
 fn open(topic: &mut Topic, from: Option<SourceOffset>) -> Result<Box<dyn CommandSource>, Ended> {
     let at = from.unwrap_or_default();
-    let first_undecided = from.map_or(SourceOffset(0), SourceOffset::next);
     match (topic.open)(at) {
         Ok(source) => Ok(source),
         Err(ReadError::Truncated { begin, .. }) => {
             let begin = SourceOffset(begin.0);
-            if begin > first_undecided && !topic.skip_expired {
-                return Err(Ended::Core(End::SourceExpired { from: first_undecided, begin }));
-            }
+            may_begin_at(begin, from, topic.skip_expired).map_err(Ended::Core)?;
+            let first_undecided = from.map_or(SourceOffset(0), SourceOffset::next);
             if begin > first_undecided {
-                tracing::error!(
-                    from = first_undecided.0,
-                    begin = begin.0,
-                    "commands expired undecided; an operator decided to go on"
-                );
+                let from = first_undecided.0;
+                tracing::error!(from, begin = begin.0, "commands expired undecided; an operator decided to go on");
             }
             (topic.open)(begin).map_err(Ended::Source)
+        }
+        Err(ReadError::AheadOfLog { end, .. }) => {
+            Err(Ended::Core(End::SourceEnds { offset: at, end: SourceOffset(end.0) }))
         }
         Err(error) => Err(Ended::Source(error)),
     }

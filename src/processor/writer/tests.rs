@@ -315,15 +315,25 @@ impl Post {
     }
 
     fn writer(&self, log: &SimulatedLog, skip_expired: bool) -> Writer {
+        self.writer_of(log, |topic| topic.skip_expired = skip_expired)
+    }
+
+    fn writer_of(&self, log: &SimulatedLog, decide: impl FnOnce(&mut Topic)) -> Writer {
         let post = self.clone();
         let open: OpenSource = Box::new(move |from| {
             let begin = crate::log::record::Offset(post.begin);
             if from.0 < post.begin {
                 return Err(ReadError::Truncated { position: crate::log::record::Offset(from.0), begin });
             }
+            let end = post.begin + post.records.lock().expect("no panic while held").len() as u64;
+            if from.0 > end {
+                let position = crate::log::record::Offset(from.0);
+                return Err(ReadError::AheadOfLog { position, end: crate::log::record::Offset(end) });
+            }
             Ok(Box::new(PostReader(post.clone(), from.0)))
         });
-        let topic = Topic { open, outbox: Box::new(self.clone()), skip_expired };
+        let mut topic = Topic::new(open, Box::new(self.clone()));
+        decide(&mut topic);
         Writer::start(Parts { topic: Some(topic), ..parts(log) }).expect("a thread")
     }
 }
@@ -375,4 +385,40 @@ fn expired_commands_stop_the_partition_until_an_operator_goes_on_without_them() 
     let writer = later.writer(&log, false);
     wait_for("the next command", || source_of(&log) == Some(SourceOffset(11)));
     writer.stop();
+}
+
+#[test]
+fn a_recreated_topic_stops_the_partition_until_an_operator_has_it_read_from_its_beginning() {
+    let (log, post) = (SimulatedLog::new(2), Post::default());
+    let writer = post.writer(&log, false);
+    for command in [create("o-a0"), add("o-a0", 1), add("o-a0", 2)] {
+        post.put(command);
+    }
+    wait_for("the end of the topic", || source_of(&log) == Some(SourceOffset(2)));
+    writer.stop();
+    let stops = |post: &Post, why: &str| {
+        let writer = post.writer(&log, false);
+        wait_for("the stop", || matches!(writer.status(), Status::Stopped { .. }));
+        let Status::Stopped { reason } = writer.status() else { unreachable!("it has stopped for good") };
+        assert!(reason.contains(why) && reason.contains("--recreated-commands"), "{reason}");
+        writer.stop();
+    };
+    let anew = Post::default();
+    stops(&anew, "ends at 0");
+    for number in 3..7 {
+        anew.put(add("o-a0", number));
+    }
+    stops(&anew, "is not the one decided there");
+    assert_eq!(outcomes(&log).len(), 3);
+
+    let writer = anew.writer_of(&log, |topic| topic.recreated = true);
+    wait_for("the end of the new topic", || source_of(&log) == Some(SourceOffset(3)));
+    writer.stop();
+    assert_eq!(outcomes(&log).len(), 7, "all of it was decided, and nothing twice");
+    // From now on the new topic is the one of before, with the decision or without it.
+    anew.put(add("o-a0", 7));
+    let writer = anew.writer(&log, false);
+    wait_for("the next command", || source_of(&log) == Some(SourceOffset(4)));
+    writer.stop();
+    assert_eq!(outcomes(&log).len(), 8);
 }

@@ -14,6 +14,7 @@ use crate::domain::event::ResourceName;
 use crate::domain::id::{AllocationId, OrganizationId, PoolId, ScopeId};
 use crate::domain::kind::ResourceKind;
 use crate::domain::time::Timestamp;
+use crate::planted::{Bug, planted};
 use crate::views::keys::{Key, KeyReader};
 use crate::views::lineage::answers::Holder;
 use crate::views::lineage::keys::{self, Entry, Space};
@@ -175,7 +176,11 @@ impl Listing<'_> {
                     && let Some(narrow) = self.parties.party(narrow_cidr, &narrow_entry)?
                     && !is_exempt(wide, &narrow)
                 {
-                    let since = wide.from.max(narrow.from);
+                    let since = if planted(Bug::OverlapSinceEarlier) {
+                        wide.from.min(narrow.from)
+                    } else {
+                        wide.from.max(narrow.from)
+                    };
                     let known_since = wide.known.max(narrow.known);
                     pairs.push(OverlapPair { wide: wide.clone(), narrow, since, known_since });
                     self.listed += 1;
@@ -239,7 +244,8 @@ impl Parties<'_> {
         let Holder::Allocation { scope, pool, description, resource, .. } = self.holder_now(id, span)? else {
             return Ok(None);
         };
-        Ok((scope == self.query.scope && resource.is_none()).then(|| OverlapParty {
+        let custom = resource.is_none() && !planted(Bug::OverlapForgetsCustoms);
+        Ok((scope == self.query.scope && custom).then(|| OverlapParty {
             cidr,
             kind: ResourceKind::Custom,
             id: id.to_string(),

@@ -22,6 +22,8 @@ pub struct Lane {
     pub openings: Vec<Opening>,
     /// The last command dealt with.
     pub source: Option<SourceOffset>,
+    /// A writer reads a topic that was made anew from its beginning: offsets go back once.
+    pub begins_anew: bool,
     pub voids: u64,
     /// Every record, as it landed.
     pub records: Vec<Record>,
@@ -47,7 +49,11 @@ impl Lane {
                 let reign = self.openings.last_mut().expect("what counts is of a reign");
                 reign.records += 1;
                 if let Some(source) = header.source {
-                    assert!(self.source.is_none_or(|last| source > last), "commands are dealt with in their order");
+                    let in_order = self.source.is_none_or(|last| source > last);
+                    assert!(
+                        in_order || std::mem::take(&mut self.begins_anew),
+                        "commands are dealt with in their order"
+                    );
                     self.source = Some(source);
                 }
             }

@@ -11,6 +11,7 @@ use ipam_ledger::domain::rejection::Code;
 
 use super::history::History;
 use crate::model::agrees;
+use crate::model::effects::{as_asked, leaves_a_mark};
 use crate::model::predict::{Prediction, Reason, predict};
 use crate::model::world::World;
 
@@ -27,14 +28,23 @@ pub fn judge(before: &World, history: &History, command: &Command, outcome: &Out
     if code == Some(Code::RevisionMismatch) {
         return;
     }
-    let prediction = if history.exists_or_lone() { foreseen(before, command, outcome) } else { Some(unborn(command)) };
-    let Some(prediction) = prediction else { return };
+    let prediction = if history.exists_or_lone() { foreseen(before, command, outcome) } else { unborn(command) };
     let decided = match &outcome.decision {
         Decision::Accepted(events) => Ok(events.clone()),
         Decision::Rejected(rejection) => Err((**rejection).clone()),
     };
     if let Err(why) = agrees(&prediction, &decided) {
         panic!("the rules: {why}\n{} asks {:?}\nand gets {decided:?}", command.principal.account, command.body);
+    }
+    if let Ok(events) = &decided
+        && leaves_a_mark(&command.body)
+    {
+        let mut after = before.clone();
+        let revision = outcome.revision.unwrap_or_default();
+        for event in events {
+            after.fold(revision, event);
+        }
+        as_asked(before, &command.body, &after);
     }
 }
 
@@ -48,13 +58,12 @@ fn unborn(command: &Command) -> Prediction {
     }
 }
 
-/// `None`: nobody has foreseen anything.
-fn foreseen(before: &World, command: &Command, outcome: &Outcome) -> Option<Prediction> {
+fn foreseen(before: &World, command: &Command, outcome: &Outcome) -> Prediction {
     let asks = command.principal.account;
     if !before.is_member(asks) {
-        return Some(refused_for(&[Reason::Unauthorized, Reason::Exists]));
+        return refused_for(&[Reason::Unauthorized, Reason::Exists]);
     }
-    Some(match &command.body {
+    match &command.body {
         CommandBody::CreateOrganization(_) => refused_for(&[Reason::Exists, Reason::Parameter, Reason::Unauthorized]),
         CommandBody::AddAccount(body) => {
             let mut it = by_management(before, asks);
@@ -94,12 +103,8 @@ fn foreseen(before: &World, command: &Command, outcome: &Outcome) -> Option<Pred
             it.refuse(body.value == 0 || body.value > 100_000, &[Reason::Parameter]);
             it
         }
-        CommandBody::ModifyIpam(_)
-        | CommandBody::ModifyScope(_)
-        | CommandBody::TagResource(_)
-        | CommandBody::UntagResource(_) => return None,
         _ => predict(before, command, outcome.decided_at),
-    })
+    }
 }
 
 fn refused_for(reasons: &[Reason]) -> Prediction {

@@ -1,6 +1,6 @@
 //! What was sent, and what became of it: one outcome each, the acknowledged one, none lost (design D5, D8).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use ipam_ledger::domain::command::{Command, Principal};
 use ipam_ledger::domain::digest::Digest;
@@ -36,17 +36,40 @@ pub struct Recorded {
 
 /// A record of the command topic.
 #[derive(Clone, Debug)]
-enum Put {
-    Garbage,
-    Command { key: Key, digest: Digest, forwarded: bool },
+struct Put {
+    value: Vec<u8>,
+    forwarded: bool,
+    /// `None`: garbage.
+    command: Option<(Key, Digest)>,
+    /// It became a dead letter.
+    dead: bool,
+}
+
+/// One partition of the command topic.
+#[derive(Debug, Default)]
+struct Puts {
+    /// By offset, and those of every topic that stood there before.
+    now: Vec<Put>,
+    before: Vec<Vec<Put>>,
+    /// So many have expired.
+    expired: usize,
+    /// An operator decided that what expired undecided is lost.
+    excused: bool,
+}
+
+impl Puts {
+    /// What stands, or stood, at an offset.
+    fn at(&self, offset: SourceOffset) -> impl Iterator<Item = &Put> {
+        let index = usize::try_from(offset.0).expect("small");
+        self.before.iter().chain([&self.now]).filter_map(move |puts| puts.get(index))
+    }
 }
 
 #[derive(Debug, Default)]
 pub struct ExactlyOnce {
     sent: BTreeMap<Key, Vec<Sent>>,
     pub recorded: BTreeMap<Key, Recorded>,
-    topic: BTreeMap<Partition, Vec<Put>>,
-    dead: BTreeSet<(Partition, SourceOffset)>,
+    topic: BTreeMap<Partition, Puts>,
     partitions: u32,
 }
 
@@ -100,34 +123,51 @@ impl ExactlyOnce {
 
     /// A record is in the command topic.
     pub fn put(&mut self, partition: Partition, record: &SourceRecord) {
-        let put = match serde_json::from_slice::<Value>(&record.value).ok().and_then(|value| key_of(&value)) {
-            Some((key, digest)) => Put::Command { key, digest, forwarded: record.forwarded },
-            None => Put::Garbage,
-        };
-        self.topic.entry(partition).or_default().push(put);
+        let command = serde_json::from_slice::<Value>(&record.value).ok().and_then(|value| key_of(&value));
+        let put = Put { value: record.value.clone(), forwarded: record.forwarded, command, dead: false };
+        let puts = self.topic.entry(partition).or_default();
+        assert_eq!(puts.now.len() as u64, record.offset.0, "offsets are 0, 1, 2 …");
+        puts.now.push(put);
+    }
+
+    /// Records before `begin` are no longer in the topic.
+    pub fn expired(&mut self, partition: Partition, begin: SourceOffset) {
+        self.topic.entry(partition).or_default().expired = usize::try_from(begin.0).expect("small");
+    }
+
+    /// Somebody who may has decided to go on without what expired undecided.
+    pub fn excuse_expired(&mut self, partition: Partition) {
+        self.topic.entry(partition).or_default().excused = true;
+    }
+
+    /// The topic is another one, and empty.
+    pub fn recreated(&mut self, partition: Partition) {
+        let puts = self.topic.entry(partition).or_default();
+        puts.before.push(std::mem::take(&mut puts.now));
+        puts.expired = 0;
     }
 
     /// A dead letter arrived. What it tells of must be one; returns what it was.
-    pub fn buried(&mut self, from: Partition, offset: SourceOffset) -> &'static str {
-        self.dead.insert((from, offset));
-        match self.at(from, offset) {
-            Put::Garbage => "undecodable",
-            Put::Command { key, .. } if self.home_of(&key.0) != from => {
-                let Put::Command { forwarded, .. } = self.at(from, offset) else { unreachable!("it is a command") };
+    pub fn buried(&mut self, from: Partition, offset: SourceOffset, value: &[u8]) -> &'static str {
+        let index = usize::try_from(offset.0).expect("small");
+        let puts = self.topic.entry(from).or_default();
+        let mut there = puts.before.iter_mut().chain([&mut puts.now]).filter_map(|puts| puts.get_mut(index));
+        let put = there.find(|put| put.value == value).expect("a dead letter is what stands, or stood, there");
+        put.dead = true;
+        let Put { command, forwarded, .. } = put.clone();
+        drop(there);
+        match command {
+            None => "undecodable",
+            Some((key, _)) if self.home_of(&key.0) != from => {
                 assert!(forwarded, "a command that can be forwarded is no dead letter");
                 "forwarded here"
             }
-            Put::Command { key, digest, .. } => {
-                let several = self.sent.get(key).is_some_and(|all| all.iter().any(|one| one.digest != *digest));
+            Some((key, digest)) => {
+                let several = self.sent.get(&key).is_some_and(|all| all.iter().any(|one| one.digest != digest));
                 assert!(several, "only a command whose id belongs to another one is a dead letter: {key:?}");
                 "mismatch"
             }
         }
-    }
-
-    fn at(&self, partition: Partition, offset: SourceOffset) -> &Put {
-        let index = usize::try_from(offset.0).expect("small");
-        self.topic.get(&partition).and_then(|puts| puts.get(index)).expect("what was read was put there")
     }
 
     /// An outcome counts. It must be the first of its id, and of a command that was sent; returns that.
@@ -141,10 +181,9 @@ impl ExactlyOnce {
         let key = (outcome.organization.clone(), outcome.command_id);
         assert_eq!(self.home_of(&key.0), partition, "an organisation is decided by its own partition");
         if let Some(source) = source {
-            let Put::Command { key: put, digest, .. } = self.at(partition, source) else {
-                panic!("the command at source offset {} is none", source.0)
-            };
-            assert_eq!((put, digest), (&key, &outcome.digest), "the outcome names the command at its source offset");
+            let mut there = self.topic.get(&partition).into_iter().flat_map(|puts| puts.at(source));
+            let named = there.any(|put| put.command.as_ref() == Some(&(key.clone(), outcome.digest)));
+            assert!(named, "the outcome names the command at its source offset: {key:?} at {}", source.0);
         }
         let sent = self.sent.get(&key).into_iter().flatten().find(|sent| sent.digest == outcome.digest);
         let sent = sent.unwrap_or_else(|| panic!("nobody sent {key:?} with digest {}", outcome.digest)).clone();
@@ -173,31 +212,49 @@ impl ExactlyOnce {
 
     /// When all is settled: every record of the topic was dealt with as it should be.
     pub fn none_lost(&self) {
-        for (partition, puts) in &self.topic {
-            for (put, offset) in puts.iter().zip(0..) {
-                let dead = self.dead.contains(&(*partition, SourceOffset(offset)));
-                match put {
-                    Put::Garbage => assert!(dead, "garbage at {partition}/{offset} is no dead letter"),
-                    Put::Command { key, forwarded, .. } if self.home_of(&key.0) != *partition && *forwarded => {
-                        assert!(
-                            dead,
-                            "{key:?} at {partition}/{offset} was forwarded to the wrong place: a dead letter"
-                        );
-                    }
-                    Put::Command { key, digest, .. } => {
-                        let Some(recorded) = self.recorded.get(key) else {
-                            panic!("lost: {key:?}, put into {partition}/{offset}, has no outcome")
-                        };
-                        let here = self.home_of(&key.0) == *partition;
-                        let mismatch = here && recorded.digest != *digest;
-                        assert!(
-                            !mismatch || dead,
-                            "{key:?} at {partition}/{offset} lost against another: a dead letter"
-                        );
-                    }
-                }
+        for partition in self.topic.keys() {
+            if let Some(complaint) = self.lost(*partition) {
+                panic!("{complaint}");
             }
         }
+    }
+
+    /// The first record of a partition that was not dealt with. Those of a topic that is no more cannot be.
+    pub fn lost(&self, partition: Partition) -> Option<String> {
+        let puts = self.topic.get(&partition)?;
+        let complaints = puts.now.iter().enumerate().map(|(offset, put)| {
+            let why = self.not_dealt_with(partition, put)?;
+            let expired = offset < puts.expired;
+            (!expired || !puts.excused).then(|| format!("{why}, at {partition}/{offset} (expired: {expired})"))
+        });
+        complaints.flatten().next()
+    }
+
+    fn not_dealt_with(&self, partition: Partition, put: &Put) -> Option<String> {
+        let Some((key, digest)) = &put.command else {
+            return (!put.dead).then(|| "garbage that is no dead letter".to_owned());
+        };
+        let home = self.home_of(&key.0) == partition;
+        if !home && put.forwarded {
+            return (!put.dead).then(|| format!("{key:?} was forwarded to the wrong place: a dead letter"));
+        }
+        match self.recorded.get(key) {
+            None if !home && self.expired_at_home(key) => None,
+            None => Some(format!("lost: {key:?} has no outcome")),
+            Some(recorded) if home && recorded.digest != *digest && !put.dead => {
+                Some(format!("{key:?} lost against another: a dead letter"))
+            }
+            Some(_) => None,
+        }
+    }
+
+    /// Whether it expired where it was forwarded to, and that was excused.
+    fn expired_at_home(&self, key: &Key) -> bool {
+        let puts = self.topic.get(&self.home_of(&key.0));
+        puts.filter(|puts| puts.excused).is_some_and(|puts| {
+            let mut expired = puts.now.iter().take(puts.expired).filter_map(|put| put.command.as_ref());
+            expired.any(|(expired, _)| expired == key)
+        })
     }
 }
 

@@ -8,6 +8,7 @@ mod decisions;
 pub mod exactly_once;
 pub mod history;
 pub mod lineage;
+pub mod overlaps;
 pub mod views;
 
 use std::collections::BTreeMap;
@@ -78,6 +79,7 @@ impl Oracle {
             }
             Decision::Rejected(rejection) => {
                 coverage.hit("code", &format!("{:?}", rejection.code));
+                coverage.hit("refused", &format!("{} {:?}", outcome.command_type, rejection.code));
                 assert_ne!(rejection.code, Code::InternalError, "a defect: {rejection:?}");
                 assert_ne!(rejection.code, Code::IdempotentParameterMismatch, "a mismatch is never on record");
                 assert!(rejection.code != Code::RecordTooLarge || self.small_records, "{rejection:?}");

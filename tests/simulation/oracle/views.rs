@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use ipam_ledger::address::{AddressCount, Cidr};
-use ipam_ledger::domain::id::{OrganizationId, PoolId, Revision};
+use ipam_ledger::domain::Row;
+use ipam_ledger::domain::command::Tags;
+use ipam_ledger::domain::id::{ObjectId, OrganizationId, PoolId, Revision};
 use ipam_ledger::log::record::Offset;
 use ipam_ledger::views::answer::{Paging, PoolAnswer, PoolNode};
 use ipam_ledger::views::lineage::answers::Holder as Who;
@@ -90,6 +92,7 @@ pub fn objects(rows: &dyn Rows, id: &OrganizationId, past: &Past) {
     for pool in &told {
         let known = world.pool(pool.pool).expect("they are the same");
         same_pool(world, known, pool);
+        labels(world, pool.pool, &pool.tags, pool.name.as_ref(), pool.description.as_ref());
         let told: Vec<Cidr> = ledger
             .pool_cidrs(id, &when, pool.pool)
             .expect("it is there")
@@ -101,6 +104,9 @@ pub fn objects(rows: &dyn Rows, id: &OrganizationId, past: &Past) {
         assert_eq!(told, world.cidrs_of(pool.pool), "the CIDRs of {}", pool.pool);
         let told =
             ledger.allocations(id, &when, pool.pool, &Paging { limit: 1_000, after: None }).expect("it is there");
+        for one in &told.body.items {
+            labels(world, one.allocation, &one.tags, one.tags.get("Name"), one.description.as_ref());
+        }
         let told: BTreeSet<_> = told.body.items.iter().map(|one| (one.allocation, one.cidr)).collect();
         let expected: BTreeSet<_> = world.holds_of(pool.pool).map(|hold| (hold.id, hold.cidr)).collect();
         assert_eq!(told, expected, "the allocations of {} at {}", pool.pool, past.moment.revision);
@@ -115,6 +121,15 @@ pub fn objects(rows: &dyn Rows, id: &OrganizationId, past: &Past) {
     let reach = |ipam| world.members.iter().copied().filter(|account| world.sees(ipam, *account)).collect();
     let expected: BTreeSet<_> = world.ipams.iter().map(|ipam| (ipam.id, ipam.owner, reach(ipam))).collect();
     assert_eq!(told, expected, "the IPAMs of {id} at {} and their reach (D18)", past.moment.revision);
+    for ipam in &ipams {
+        let known = world.ipam(ipam.ipam).expect("they are the same");
+        let regions: BTreeSet<_> = ipam.operating_regions.iter().cloned().collect();
+        assert_eq!((&ipam.home_region, &regions), (&known.home, &known.regions), "the regions of {}", ipam.ipam);
+        labels(world, ipam.ipam, &ipam.tags, ipam.name.as_ref(), ipam.description.as_ref());
+    }
+    for scope in &scopes {
+        labels(world, scope.scope, &scope.tags, scope.name.as_ref(), scope.description.as_ref());
+    }
     let organization = ledger.organization(id, &when).expect("there is an organisation").body;
     assert_eq!(organization.administrator, world.administrator, "the administrator of {id}");
     let told: BTreeSet<_> = organization.accounts.iter().map(|one| (one.account, one.service_linked_role)).collect();
@@ -122,6 +137,39 @@ pub fn objects(rows: &dyn Rows, id: &OrganizationId, past: &Past) {
     assert_eq!(told, expected, "the accounts of {id} and their role (INV-O4, INV-O5)");
     for quota in organization.quotas {
         assert_eq!(quota.value as usize, world.quota(quota.quota), "the quota {}", quota.quota);
+    }
+}
+
+/// What the owner wrote on it (W6: its name is a tag).
+fn labels(world: &World, id: impl Into<ObjectId>, tags: &Tags, name: Option<&String>, description: Option<&String>) {
+    let id = id.into();
+    let known = world.tags_of(id);
+    assert_eq!((tags, name), (&known, known.get("Name")), "the tags of {id}");
+    assert_eq!(description, world.description_of(id).as_ref(), "the description of {id}");
+}
+
+/// What a snapshot would give back: also what no query shows.
+pub fn stored(world: &World, rows: &[Row]) {
+    for row in rows {
+        match row {
+            Row::Ipam(ipam) => {
+                let known = world.ipam(ipam.id).expect("a stored IPAM exists");
+                assert_eq!(ipam.operating_regions, known.regions, "the stored regions of {}", ipam.id);
+                let name = ipam.tags.get("Name");
+                labels(world, ipam.id, &ipam.tags, name, ipam.description.as_ref());
+                let [discovery, association] =
+                    [&ipam.default_resource_discovery_tags, &ipam.default_resource_discovery_association_tags];
+                labels(world, known.discovery, discovery, discovery.get("Name"), None);
+                labels(world, known.association, association, association.get("Name"), None);
+            }
+            Row::Scope(scope) => {
+                labels(world, scope.id, &scope.tags, scope.tags.get("Name"), scope.description.as_ref());
+            }
+            Row::Allocation(row) => {
+                labels(world, row.id, &row.tags, row.tags.get("Name"), row.description.as_ref());
+            }
+            Row::Organization { .. } | Row::Pool(_) | Row::Resource(_) => {}
+        }
     }
 }
 

@@ -4,11 +4,11 @@ use ipam_ledger::address::{Cidr, Family};
 use ipam_ledger::domain::change::Change;
 use ipam_ledger::domain::command::{
     AddAccount, AllocateCidr, CommandBody, CreateIpam, CreatePool, CreateScope, DelegateAdmin, DeleteIpam, DeletePool,
-    DeleteScope, DeprovisionPoolCidr, ModifyAllocation, ModifyIpam, ModifyPool, ObserveResource, ObserveResourceGone,
-    ObservedCidr, ProvisionPoolCidr, ReleaseAllocation, ResourceAttributes, ResourceClaim, RetractObservation,
-    RevokeAdmin, Tags, Visibility,
+    DeleteScope, DeprovisionPoolCidr, ModifyAllocation, ModifyIpam, ModifyPool, ModifyScope, ObserveResource,
+    ObserveResourceGone, ObservedCidr, ProvisionPoolCidr, ReleaseAllocation, ResourceAttributes, ResourceClaim,
+    RetractObservation, RevokeAdmin, TagResource, Tags, UntagResource, Visibility,
 };
-use ipam_ledger::domain::id::{AccountId, AllocationId, IpamId, PoolId, Region, ScopeId};
+use ipam_ledger::domain::id::{AccountId, AllocationId, IpamId, ObjectId, PoolId, Region, ScopeId};
 use ipam_ledger::domain::kind::ResourceKind;
 use ipam_ledger::domain::pool::Placement;
 use ipam_ledger::domain::time::Timestamp;
@@ -155,7 +155,8 @@ pub fn command(dice: &mut Dice<'_>, world: &World, now: Timestamp) -> (AccountId
         0..=2 => (principal, create_pool(dice, world).into()),
         3..=4 => (principal, create_child(dice, world).into()),
         5..=13 => (principal, provision(dice, world).into()),
-        14..=33 => (principal, allocate(dice, world).into()),
+        14..=31 => (principal, allocate(dice, world).into()),
+        32..=33 => (principal, label(dice, world)),
         34..=38 => (principal, release(dice, world).into()),
         39..=40 => (principal, modify_allocation(dice, world).into()),
         41..=42 => (principal, modify_pool(dice, world).into()),
@@ -183,6 +184,28 @@ pub fn command(dice: &mut Dice<'_>, world: &World, now: Timestamp) -> (AccountId
             (principal, DeleteIpam { ipam, cascade: dice.one_in(2) }.into())
         }
         _ => (principal, allocate(dice, world).into()),
+    }
+}
+
+/// Something that changes nothing but what is written on a thing, or where an IPAM works.
+fn label(dice: &mut Dice<'_>, world: &World) -> CommandBody {
+    let change = dice.of(&[Change::Unchanged, Change::Set("the lab".to_owned()), Change::Clear]);
+    let mut objects: Vec<ObjectId> = world.ipams.iter().map(|ipam| ipam.id.into()).collect();
+    objects.extend(world.ipams.iter().map(|ipam| ObjectId::from(ipam.discovery)));
+    objects.push(dice.scope(world).into());
+    objects.push(dice.pool(world).into());
+    objects.push(dice.hold(world).into());
+    let resource = dice.of(&objects);
+    match dice.below(4) {
+        0 => TagResource { resource, tags: dice.tags() }.into(),
+        1 => UntagResource { resource, keys: vec!["env".to_owned()] }.into(),
+        2 => ModifyScope { scope: dice.scope(world), description: change }.into(),
+        _ => {
+            let mut regions = || dice.maybe(2, Dice::region).into_iter().collect();
+            let (add_operating_regions, remove_operating_regions) = (regions(), regions());
+            let ipam = dice.ipam(world);
+            ModifyIpam { ipam, description: change, add_operating_regions, remove_operating_regions }.into()
+        }
     }
 }
 

@@ -1,8 +1,9 @@
 //! A naive model of the domain, shared by the tests that judge by it: what the events say as plain lists ([`world`]),
-//! what must come of a command ([`predict`]), and commands worth asking ([`generate`]).
+//! what must come of a command ([`predict`], [`effects`]), and commands worth asking ([`generate`]).
 //!
 //! Written from the behaviour reference and the design, not from the code.
 
+pub mod effects;
 pub mod generate;
 mod invariants;
 pub mod predict;

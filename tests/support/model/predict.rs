@@ -8,11 +8,11 @@ use std::collections::BTreeSet;
 use ipam_ledger::address::Cidr;
 use ipam_ledger::domain::change::Change;
 use ipam_ledger::domain::command::{
-    AllocateCidr, Command, CommandBody, CreateIpam, CreatePool, DeleteIpam, DeletePool, ModifyAllocation, ModifyPool,
-    ObserveResource, ProvisionPoolCidr, ReleaseAllocation, ResourceClaim, Visibility,
+    AllocateCidr, Command, CommandBody, CreateIpam, CreatePool, DeleteIpam, DeletePool, ModifyAllocation, ModifyIpam,
+    ModifyPool, ObserveResource, ProvisionPoolCidr, ReleaseAllocation, ResourceClaim, Tags, Visibility,
 };
 use ipam_ledger::domain::event::ResourceName;
-use ipam_ledger::domain::id::{AccountId, IpamId, PoolId, ScopeId};
+use ipam_ledger::domain::id::{AccountId, IpamId, ObjectId, PoolId, ScopeId};
 use ipam_ledger::domain::kind::ResourceKind;
 use ipam_ledger::domain::pool::Placement;
 use ipam_ledger::domain::quota::Quota;
@@ -118,6 +118,9 @@ impl Prediction {
 
 use Reason::{Dependency, NotFound, NotMonitored, Parameter, Rule, Space};
 
+/// The reference, §0.2.
+const TAGS_MAX: usize = 50;
+
 struct Asked<'a> {
     world: &'a World,
     principal: AccountId,
@@ -144,6 +147,25 @@ pub fn predict(world: &World, command: &Command, now: Timestamp) -> Prediction {
             let mut it = Prediction::default();
             it.refuse(scope.is_default, &[Dependency]);
             it.refuse(world.pools.iter().any(|pool| pool.scope == scope.id), &[Dependency]);
+            it
+        }),
+        CommandBody::ModifyIpam(body) => asked.modify_ipam(body),
+        CommandBody::ModifyScope(body) => asked.scope(body.scope).map(|_| {
+            let mut it = Prediction::default();
+            it.refuse(body.description.is_unchanged(), &[Parameter]);
+            it
+        }),
+        CommandBody::TagResource(body) => asked.labelled(body.resource).map(|mut tags| {
+            let mut it = Prediction::default();
+            it.refuse(body.tags.is_empty(), &[Parameter]);
+            it.refuse(body.tags.keys().any(|key| key.to_lowercase().starts_with("aws:")), &[Parameter]);
+            tags.extend(body.tags.clone());
+            it.refuse(tags.len() > TAGS_MAX, &[Parameter]);
+            it
+        }),
+        CommandBody::UntagResource(body) => asked.labelled(body.resource).map(|_| {
+            let mut it = Prediction::default();
+            it.refuse(body.keys.is_empty() || body.keys.len() > TAGS_MAX, &[Parameter]);
             it
         }),
         CommandBody::CreatePool(body) => asked.create_pool(body),
@@ -207,6 +229,12 @@ impl<'a> Asked<'a> {
         self.scope(pool.scope).map(|_| pool)
     }
 
+    /// The tags of what the asking account owns.
+    fn labelled(&self, id: ObjectId) -> Result<Tags, Reason> {
+        let owned = self.world.owner_of(id) == Some(self.principal);
+        owned.then(|| self.world.tags_of(id)).ok_or(NotFound)
+    }
+
     /// Who reports of everybody's resources (D19).
     fn is_trusted(&self) -> bool {
         // A lone account has nobody else to report of; the management account is no mere member.
@@ -220,6 +248,20 @@ impl<'a> Asked<'a> {
         let same = |ipam: &&Ipam| ipam.owner == self.principal && ipam.home == body.home_region;
         it.refuse(self.world.ipams.iter().any(|ipam| same(&ipam)), &[Reason::Quota]);
         it
+    }
+
+    /// INV-I2; D19: pools keep their locale for ever.
+    fn modify_ipam(&self, body: &ModifyIpam) -> Answer {
+        let ipam = self.ipam(body.ipam)?;
+        let (add, remove) = (&body.add_operating_regions, &body.remove_operating_regions);
+        let mut it = Prediction::default();
+        it.refuse(body.description.is_unchanged() && add.is_empty() && remove.is_empty(), &[Parameter]);
+        it.refuse(add.iter().any(|region| remove.contains(region)), &[Parameter]);
+        it.refuse(remove.contains(&ipam.home), &[Dependency]);
+        let in_use = |pool: &&Pool| pool.locale.as_ref().is_some_and(|locale| remove.contains(locale));
+        let mut pools = self.world.pools.iter().filter(in_use);
+        it.refuse(pools.any(|pool| self.world.ipam_of_scope(pool.scope).id == ipam.id), &[Dependency]);
+        Ok(it)
     }
 
     fn delete_ipam(&self, body: &DeleteIpam) -> Answer {

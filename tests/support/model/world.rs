@@ -6,9 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipam_ledger::address::{Cidr, Family};
+use ipam_ledger::domain::change::Change;
 use ipam_ledger::domain::command::{ObservedCidr, ResourceAttributes, Tags, Visibility};
 use ipam_ledger::domain::event::{ClosedCidr, Event, ResourceName};
-use ipam_ledger::domain::id::{AccountId, AllocationId, IpamId, PoolId, Region, Revision, ScopeId};
+use ipam_ledger::domain::id::{
+    AccountId, AllocationId, AssociationId, DiscoveryId, IpamId, ObjectId, PoolId, Region, Revision, ScopeId,
+};
 use ipam_ledger::domain::kind::ResourceKind;
 use ipam_ledger::domain::pool::Placement;
 use ipam_ledger::domain::quota::Quota;
@@ -20,6 +23,8 @@ pub struct Ipam {
     pub owner: AccountId,
     pub home: Region,
     pub regions: BTreeSet<Region>,
+    pub discovery: DiscoveryId,
+    pub association: AssociationId,
 }
 
 #[derive(Clone, Debug)]
@@ -87,6 +92,9 @@ pub struct World {
     pub provisioned: Vec<(PoolId, Cidr)>,
     pub holds: Vec<Hold>,
     pub facts: Vec<Fact>,
+    /// What the owner wrote on things, of those too that are no more.
+    pub tags: BTreeMap<ObjectId, Tags>,
+    pub descriptions: BTreeMap<ObjectId, String>,
     /// Names of what is no more, to ask for it again.
     pub former_pools: Vec<PoolId>,
     pub former_holds: Vec<AllocationId>,
@@ -111,6 +119,40 @@ impl World {
 
     pub fn hold(&self, id: AllocationId) -> Option<&Hold> {
         self.holds.iter().find(|hold| hold.id == id)
+    }
+
+    /// Whose IPAM the object belongs to; `None` when there is no such object.
+    pub fn owner_of(&self, id: ObjectId) -> Option<AccountId> {
+        let scope = |id| self.scope(id).and_then(|scope| self.ipam(scope.ipam));
+        let pool = |id| self.pool(id).and_then(|pool| scope(pool.scope));
+        let ipam = match id {
+            ObjectId::Ipam(id) => self.ipam(id),
+            ObjectId::Scope(id) => scope(id),
+            ObjectId::Pool(id) => pool(id),
+            ObjectId::Allocation(id) => self.hold(id).and_then(|hold| pool(hold.pool)),
+            ObjectId::Discovery(id) => self.ipams.iter().find(|ipam| ipam.discovery == id),
+            ObjectId::Association(id) => self.ipams.iter().find(|ipam| ipam.association == id),
+        };
+        ipam.map(|ipam| ipam.owner)
+    }
+
+    pub fn tags_of(&self, id: impl Into<ObjectId>) -> Tags {
+        self.tags.get(&id.into()).cloned().unwrap_or_default()
+    }
+
+    pub fn description_of(&self, id: impl Into<ObjectId>) -> Option<String> {
+        self.descriptions.get(&id.into()).cloned()
+    }
+
+    fn label(&mut self, id: impl Into<ObjectId>, tags: Tags) {
+        self.tags.entry(id.into()).or_default().extend(tags);
+    }
+
+    fn describe(&mut self, id: impl Into<ObjectId>, change: Change<String>) {
+        let id = id.into();
+        if let Some(text) = change.applied_to(self.descriptions.remove(&id)) {
+            self.descriptions.insert(id, text);
+        }
     }
 
     pub fn ipam_of_scope(&self, id: ScopeId) -> &Ipam {
@@ -225,7 +267,18 @@ impl World {
                 // INV-O4: delegation through Organizations alone creates no role.
                 self.roles.extend(Some(it.owner).filter(|owner| self.registered != Some(*owner)));
                 let regions = it.operating_regions.into_iter().collect();
-                self.ipams.push(Ipam { id: it.ipam, owner: it.owner, home: it.home_region, regions });
+                self.label(it.ipam, it.tags);
+                self.describe(it.ipam, at_first(it.description));
+                let (discovery, association) =
+                    (it.default_resource_discovery, it.default_resource_discovery_association);
+                self.ipams.push(Ipam {
+                    id: it.ipam,
+                    owner: it.owner,
+                    home: it.home_region,
+                    regions,
+                    discovery,
+                    association,
+                });
                 for (id, visibility) in
                     [(it.private_default_scope, Visibility::Private), (it.public_default_scope, Visibility::Public)]
                 {
@@ -236,6 +289,7 @@ impl World {
                 let ipam = self.ipams.iter_mut().find(|ipam| ipam.id == it.ipam).expect("it exists");
                 ipam.regions.extend(it.added_operating_regions);
                 ipam.regions.retain(|region| !it.removed_operating_regions.contains(region));
+                self.describe(it.ipam, it.description);
             }
             Event::IpamDeleted(it) => {
                 let tops: Vec<PoolId> = self
@@ -251,21 +305,27 @@ impl World {
             }
             Event::ScopeCreated(it) => {
                 let visibility = Visibility::Private;
+                self.label(it.scope, it.tags);
+                self.describe(it.scope, at_first(it.description));
                 self.scopes.push(Scope { id: it.scope, ipam: it.ipam, visibility, is_default: false });
             }
             Event::ScopeDeleted(it) => self.scopes.retain(|scope| scope.id != it.scope),
-            Event::PoolCreated(it) => self.pools.push(Pool {
-                id: it.pool,
-                scope: it.scope,
-                source: it.source_pool,
-                family: it.address_family,
-                locale: it.locale,
-                min: it.allocation_min_netmask_length,
-                max: it.allocation_max_netmask_length,
-                default: it.allocation_default_netmask_length,
-                tags: it.allocation_resource_tags,
-                placement: it.placement,
-            }),
+            Event::PoolCreated(it) => {
+                self.label(it.pool, it.tags);
+                self.describe(it.pool, at_first(it.description));
+                self.pools.push(Pool {
+                    id: it.pool,
+                    scope: it.scope,
+                    source: it.source_pool,
+                    family: it.address_family,
+                    locale: it.locale,
+                    min: it.allocation_min_netmask_length,
+                    max: it.allocation_max_netmask_length,
+                    default: it.allocation_default_netmask_length,
+                    tags: it.allocation_resource_tags,
+                    placement: it.placement,
+                });
+            }
             Event::PoolModified(it) => {
                 let pool = self.pools.iter_mut().find(|pool| pool.id == it.pool).expect("it exists");
                 pool.min = it.allocation_min_netmask_length.applied_to(pool.min);
@@ -273,6 +333,7 @@ impl World {
                 pool.default = it.allocation_default_netmask_length.applied_to(pool.default);
                 pool.tags = it.allocation_resource_tags.applied_to(Some(pool.tags.clone())).unwrap_or_default();
                 pool.placement = it.placement.unwrap_or(pool.placement);
+                self.describe(it.pool, it.description);
             }
             Event::PoolDeleted(it) => {
                 let all = self.subtree(it.pool);
@@ -294,6 +355,8 @@ impl World {
                 self.release(|hold| Some(hold.id) == it.source_allocation);
             }
             Event::CidrAllocated(it) => {
+                self.label(it.allocation, it.tags);
+                self.describe(it.allocation, at_first(it.description));
                 let holder = it
                     .resource
                     .map_or(Holder::Custom, |claim| Holder::Resource(ResourceName { kind: claim.kind, id: claim.id }));
@@ -304,6 +367,7 @@ impl World {
                 if let Some(claim) = it.resource {
                     hold.holder = Holder::Resource(ResourceName { kind: claim.kind, id: claim.id });
                 }
+                self.describe(it.allocation, it.description);
             }
             Event::AllocationReleased(it) => {
                 let hold = self.hold(it.allocation).expect("it exists");
@@ -330,7 +394,11 @@ impl World {
                 self.facts.retain(|fact| (&fact.name, fact.at, fact.revision) != (&name, it.observed_at, it.revision));
                 assert_eq!(self.facts.len() + 1, before, "one observation is withdrawn");
             }
-            Event::ScopeModified(_) | Event::ResourceTagged(_) | Event::ResourceUntagged(_) => {}
+            Event::ScopeModified(it) => self.describe(it.scope, it.description),
+            Event::ResourceTagged(it) => self.label(it.resource, it.tags),
+            Event::ResourceUntagged(it) => {
+                self.tags.entry(it.resource).or_default().retain(|key, _| !it.keys.contains(key));
+            }
         }
         self.quotas_hold(event);
     }
@@ -360,6 +428,10 @@ impl World {
         self.provisioned.retain(|(pool, _)| !pools.contains(pool));
         self.pools.retain(|pool| !pools.contains(&pool.id));
     }
+}
+
+fn at_first(description: Option<String>) -> Change<String> {
+    description.map_or(Change::Unchanged, Change::Set)
 }
 
 /// Which default scope shows a block (D16).
