@@ -322,6 +322,7 @@ impl World {
         let Some(last) = records.last() else { return };
         let next = last.offset.next();
         self.writer(n, partition).source = Some(next);
+        let records = records.into_iter().map(Into::into).collect();
         self.give(n, partition, Input::Sourced { now, records });
     }
 
@@ -525,7 +526,7 @@ fn input_in_short(input: &Input) -> String {
             format!("records {:?}", records.iter().map(|record| record.offset.0).collect::<Vec<_>>())
         }
         Input::Sourced { records, .. } => {
-            format!("commands {:?}", records.iter().map(|record| record.offset.0).collect::<Vec<_>>())
+            format!("commands {:?}", records.iter().map(|sourced| sourced.record.offset.0).collect::<Vec<_>>())
         }
         Input::Local { requests, .. } => {
             format!(

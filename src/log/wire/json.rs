@@ -5,6 +5,7 @@
 //! 64-bit integers where they fit, else IEEE 754 doubles.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -86,7 +87,18 @@ fn write_double(number: f64, out: &mut Vec<u8>) {
     serde_json_canonicalizer::to_writer(&number, out).expect("numbers read from JSON are finite");
 }
 
+/// The order that RFC 8785 wants; that of the bytes, where all are ASCII.
+fn in_utf16_order(one: &str, other: &str) -> Ordering {
+    if one.is_ascii() && other.is_ascii() { one.cmp(other) } else { one.encode_utf16().cmp(other.encode_utf16()) }
+}
+
 fn write_text(text: &str, out: &mut Vec<u8>) {
+    // Nearly every text has nothing to escape.
+    if !text.bytes().any(|byte| byte < b' ' || byte == b'"' || byte == b'\\') {
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        return out.push(b'"');
+    }
     // RFC 8785 escapes what JSON must escape, in the short form where there is one: as serde_json does.
     serde_json::to_writer(out, text).expect("a text is written to memory");
 }
@@ -147,7 +159,7 @@ impl<'de> Visitor<'de> for TreeVisitor {
         while let Some((Name(name), value)) = object.next_entry()? {
             members.push((name, value));
         }
-        members.sort_by(|(a, _), (b, _)| a.encode_utf16().cmp(b.encode_utf16()));
+        members.sort_by(|(a, _), (b, _)| in_utf16_order(a, b));
         Ok(Json::Object(members))
     }
 }

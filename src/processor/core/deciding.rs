@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::recent::{Key, Place};
 use super::rules::guarded;
-use super::{Core, Decided, Effect, End, InFlight, Report, Request, Stream, Ticket, Waiter};
+use super::{Core, Decided, Effect, End, InFlight, Report, Request, Sourced, Stream, Ticket, Waiter};
 use crate::domain::digest::Digest;
 use crate::domain::id::{CommandId, OrganizationId};
 use crate::domain::outcome::{Decision, Moment, Outcome, SCHEMA_VERSION};
@@ -12,7 +12,7 @@ use crate::domain::rejection::{Code, Rejection};
 use crate::domain::time::Timestamp;
 use crate::domain::{Context, State};
 use crate::log::record::{Epoch, Header, Kind, NewRecord, Partition, SourceOffset};
-use crate::log::wire::{Decoded, Envelope, decode_command, encode_outcome};
+use crate::log::wire::{Decoded, Envelope, Undecodable, encode_outcome};
 use crate::log::{Letter, SourceRecord};
 use crate::planted::{Bug, planted};
 use crate::processor::metrics::TypeRow;
@@ -54,19 +54,19 @@ impl Core {
     pub(super) fn decide_sourced(
         &mut self,
         now: Timestamp,
-        records: Vec<SourceRecord>,
+        records: Vec<Sourced>,
         effects: &mut Vec<Effect>,
     ) -> Result<(), End> {
         let Some(mut batch) = self.batch(now) else { return Ok(()) };
         let mut passed = None;
-        for record in records {
+        for Sourced { record, decoded } in records {
             let offset = record.offset;
             if self.source.is_some_and(|dealt_with| offset <= dealt_with) {
-                self.verify_source(&record)?;
+                self.verify_source(offset, &decoded)?;
                 continue;
             }
             self.source = Some(offset);
-            let left = self.decide_record(record, &mut batch, effects)?;
+            let left = self.decide_record(record, decoded, &mut batch, effects)?;
             passed = (left == Left::Nothing).then_some(offset);
             if self.leaving.is_some() {
                 // The rest is read again by the next incarnation.
@@ -123,13 +123,14 @@ impl Core {
     fn decide_record(
         &mut self,
         record: SourceRecord,
+        decoded: Result<Decoded, Undecodable>,
         batch: &mut Batch,
         effects: &mut Vec<Effect>,
     ) -> Result<Left, End> {
         let SourceRecord { offset, key, value, forwarded } = record;
         let from = self.config.partition;
         let dead = |reason: String, key, value| Letter::Dead { from, offset, reason, key, value };
-        let decoded = match decode_command(&value) {
+        let decoded = match decoded {
             Ok(decoded) => decoded,
             Err(undecodable) => {
                 batch.letters.push(dead(undecodable.0, key, value));
@@ -298,12 +299,11 @@ impl Core {
 
     /// A command that was dealt with before this incarnation: is it the one that was decided there? Otherwise the topic is
     /// another one, and commands behind it may be missing (design D7).
-    fn verify_source(&self, record: &SourceRecord) -> Result<(), End> {
-        let offset = record.offset;
-        let found = match decode_command(&record.value) {
-            Ok(decoded) if self.home_of(&decoded) == self.config.partition => {
-                let (id, digest) = id_of(&decoded);
-                Some((organization_of(&decoded).clone(), id, digest))
+    fn verify_source(&self, offset: SourceOffset, decoded: &Result<Decoded, Undecodable>) -> Result<(), End> {
+        let found = match decoded {
+            Ok(decoded) if self.home_of(decoded) == self.config.partition => {
+                let (id, digest) = id_of(decoded);
+                Some((organization_of(decoded).clone(), id, digest))
             }
             _ => None,
         };

@@ -33,7 +33,7 @@ use crate::domain::id::{CommandId, OrganizationId};
 use crate::domain::time::Timestamp;
 use crate::log::admission::{Admission, Void};
 use crate::log::record::{Epoch, LedgerId, NewRecord, Offset, Partition, Record, Seq, SourceOffset, WriterId};
-use crate::log::wire::Decoded;
+use crate::log::wire::{Decoded, Undecodable, decode_command};
 use crate::log::{Letter, SourceRecord};
 
 /// A clock further than this from the log's does not decide (design D4).
@@ -94,7 +94,7 @@ pub enum Input {
     /// and new for every claim. `random` spreads the pause if it loses.
     Claim { now: Timestamp, writer: WriterId, random: u64 },
     /// These came from the command topic, in order. At most [`Core::room`].
-    Sourced { now: Timestamp, records: Vec<SourceRecord> },
+    Sourced { now: Timestamp, records: Vec<Sourced> },
     /// These were handed over in process. At most [`Core::room`].
     Local { now: Timestamp, requests: Vec<Request> },
     /// Time has passed.
@@ -106,6 +106,20 @@ pub enum Input {
 /// Names what waits for an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
+
+/// A record of the command topic, and what it says. That depends on its bytes alone, so whoever has a thread to
+/// spare may work it out.
+#[derive(Debug)]
+pub struct Sourced {
+    pub record: SourceRecord,
+    pub decoded: Result<Decoded, Undecodable>,
+}
+
+impl From<SourceRecord> for Sourced {
+    fn from(record: SourceRecord) -> Self {
+        Self { decoded: decode_command(&record.value), record }
+    }
+}
 
 /// A command handed over in process.
 #[derive(Clone, Debug, PartialEq)]

@@ -242,6 +242,7 @@ impl Node {
     }
 
     fn sourced(&mut self, records: Vec<SourceRecord>) {
+        let records = records.into_iter().map(Into::into).collect();
         self.step(Input::Sourced { now: self.now, records });
     }
 

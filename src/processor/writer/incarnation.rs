@@ -2,15 +2,17 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
+use std::panic::resume_unwind;
 use std::sync::atomic::Ordering;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
 use super::{Handed, Parts, Shared, Status, Topic, report};
 use crate::log::record::{Kind, Offset, SourceOffset};
-use crate::log::{AppendError, Appender, CommandSource, Letter, ReadError, Reader};
-use crate::processor::core::{Core, Effect, End, Input, Report, Request, Then, Ticket, may_begin_at};
+use crate::log::{AppendError, Appender, CommandSource, Letter, ReadError, Reader, SourceRecord};
+use crate::processor::core::{Core, Effect, End, Input, Report, Request, Sourced, Then, Ticket, may_begin_at};
 use crate::processor::local::Answerer;
 use crate::processor::submit::{Answer, SubmitError};
 
@@ -25,6 +27,9 @@ const READ_BACK_WAIT_TOPIC: Duration = Duration::from_millis(1);
 /// offsets hold no records.
 const TAIL_WAIT: Duration = Duration::from_millis(200);
 const TAIL_EMPTY_READS_MAX: u32 = 10;
+
+/// Fewer commands than this are decoded by the writer alone: starting a thread costs more.
+const COMMANDS_WORTH_A_THREAD: usize = 128;
 
 /// Why an incarnation ended.
 pub(super) enum Ended {
@@ -174,6 +179,7 @@ impl<'a> Incarnation<'a> {
             let records = source.read(room, wait).map_err(Ended::Source)?;
             if !records.is_empty() {
                 decided = true;
+                let records = decoded_by_two(records);
                 self.step(Input::Sourced { now: self.parts.clock.now(), records })?;
             }
         }
@@ -186,7 +192,7 @@ impl<'a> Incarnation<'a> {
         }
         if room == 0 && self.core.in_flight() == 0 {
             // The memory is behind; it needs time.
-            std::thread::sleep(super::LOOK_EVERY);
+            thread::sleep(super::LOOK_EVERY);
         }
         Ok(())
     }
@@ -221,11 +227,11 @@ impl<'a> Incarnation<'a> {
                     }
                     Err(crossbeam_channel::RecvTimeoutError::Timeout) => {}
                     // Nobody can hand over anything any more.
-                    Err(crossbeam_channel::RecvTimeoutError::Disconnected) => std::thread::sleep(super::LOOK_EVERY),
+                    Err(crossbeam_channel::RecvTimeoutError::Disconnected) => thread::sleep(super::LOOK_EVERY),
                 }
             }
         } else if wait {
-            std::thread::sleep(super::LOOK_EVERY);
+            thread::sleep(super::LOOK_EVERY);
         }
         taken.into_iter().map(|handed| self.request(handed)).collect()
     }
@@ -331,6 +337,21 @@ impl<'a> Incarnation<'a> {
         }
         report::tell(partition, told, self.parts.clock.now(), self.began.elapsed());
     }
+}
+
+/// Decodes commands, half of them on another thread where there are many: it is a fifth of a writer's work, and the
+/// writer alone decides how many commands a second a partition takes.
+fn decoded_by_two(mut records: Vec<SourceRecord>) -> Vec<Sourced> {
+    if records.len() < COMMANDS_WORTH_A_THREAD {
+        return records.into_iter().map(Sourced::from).collect();
+    }
+    let rest = records.split_off(records.len() / 2);
+    thread::scope(|scope| {
+        let rest = scope.spawn(|| rest.into_iter().map(Sourced::from).collect::<Vec<_>>());
+        let mut decoded: Vec<_> = records.into_iter().map(Sourced::from).collect();
+        decoded.extend(rest.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        decoded
+    })
 }
 
 /// Opens the command topic at the last command dealt with, or behind it when that one alone has expired.

@@ -69,7 +69,7 @@ impl History {
 
     /// Folds an outcome as a batch of its own. Now and then with nothing in memory, as after a restart.
     pub fn take(&mut self, outcome: &Outcome) {
-        if self.revision % 3 == 0 {
+        if self.revision.is_multiple_of(3) {
             self.memory.clear();
         }
         fold_outcome(&mut self.memory, &mut self.table, outcome).expect("memory can be read");

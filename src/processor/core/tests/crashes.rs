@@ -76,7 +76,8 @@ impl World {
         resume = self.carry_out(&mut node, input, landed)?.or(resume);
         let rest: Vec<_> = topic().into_iter().filter(|r| resume.is_none_or(|resume| r.offset >= resume)).collect();
         for records in rest.chunks(batch) {
-            self.carry_out(&mut node, Input::Sourced { now: at(0), records: records.to_vec() }, landed)?;
+            let records = records.iter().cloned().map(Into::into).collect();
+            self.carry_out(&mut node, Input::Sourced { now: at(0), records }, landed)?;
             let input = unread(&node, &self.ledger);
             self.carry_out(&mut node, input, landed)?;
         }

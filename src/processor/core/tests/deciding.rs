@@ -147,6 +147,7 @@ fn batches_from_the_topic() {
     ];
     for (name, records, appended, letters) in cases {
         let (mut node, mut ledger) = reigning();
+        let records = records.into_iter().map(Into::into).collect();
         let effects = node.core.step(Input::Sourced { now: at(0), records });
         let order: Vec<_> = effects
             .iter()
