@@ -1,4 +1,5 @@
-//! The bytes of the rows are pinned, and whatever else stands in a row's place is refused, never a panic.
+//! The bytes of the rows are pinned; whatever else stands in a row's place is refused, never a panic; and a batch that
+//! is thrown away leaves nothing behind in a view's memory.
 
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -11,11 +12,13 @@ use crate::domain::command::{
 };
 use crate::domain::digest::Digest;
 use crate::domain::event::Event;
+use crate::log::record::Offset;
+use crate::log::wire::encode_outcome;
 use crate::views::ledger::LedgerView;
 use crate::views::lineage::LineageView;
 use crate::views::table::{MemoryTable, Rows as _};
 use crate::views::testing::{ADMIN, Ledger, MEMBER};
-use crate::views::view::View;
+use crate::views::view::{Admitted, View};
 
 const ORGANIZATION: &str = "o-rows";
 
@@ -115,6 +118,37 @@ fn other_bytes_are_another_version_of_the_view() {
         "ledger-2 28b76509d7f45aa3466ac4b9dd18a50389de2e08e7589be5b9baaedb8b7b4e36",
     ];
     assert_eq!(pinned, expected, "rows changed: give the view the next version in its name, then pin it here");
+}
+
+#[test]
+fn a_batch_that_is_thrown_away_leaves_nothing_in_memory() {
+    let ledger = history();
+    let outcomes: Vec<_> = ledger.outcomes.iter().map(|(partition, outcome)| (*partition, outcome)).collect();
+    let fold = |view: &mut dyn View, table: &mut MemoryTable, from: usize, to: usize| {
+        for (offset, (partition, outcome)) in (0..).map(Offset).zip(&outcomes).take(to).skip(from) {
+            let value = encode_outcome(outcome);
+            let admitted = Admitted { partition: *partition, offset, outcome, value: &value };
+            view.fold(table, &admitted).expect("memory does not fail");
+        }
+    };
+    let make: [fn() -> Box<dyn View>; 2] =
+        [|| Box::new(LineageView::default()), || Box::new(LedgerView::new(std::sync::Arc::default()))];
+    for make in make {
+        let whole = all(&ledger.fold(make().as_mut(), 1_000));
+        for cut in 0..outcomes.len() {
+            let (mut view, mut table) = (make(), MemoryTable::default());
+            fold(view.as_mut(), &mut table, 0, cut);
+            view.finish(&mut table).expect("memory does not fail");
+            let before = all(&table);
+            fold(view.as_mut(), &mut table.clone(), cut, outcomes.len());
+            view.reset();
+            view.finish(&mut table).expect("memory does not fail");
+            assert!(all(&table) == before, "{}: cut at {cut}", view.name());
+            fold(view.as_mut(), &mut table, cut, outcomes.len());
+            view.finish(&mut table).expect("memory does not fail");
+            assert!(all(&table) == whole, "{}: cut at {cut}, folded again", view.name());
+        }
+    }
 }
 
 impl Stored for (Vec<u8>, Vec<u8>) {
