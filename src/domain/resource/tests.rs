@@ -1,6 +1,7 @@
 //! Observations: given a world, when facts come in whatever order, then what is known and what is refused.
 
 use super::*;
+use crate::domain::check;
 use crate::domain::command::*;
 use crate::domain::event::{Event, NotMonitored, ResourceObserved};
 use crate::domain::id::Region;
@@ -178,7 +179,15 @@ fn d16_observations_are_well_formed() {
         cidrs: vec![ObservedCidr { cidr: cidr("10.0.0.0/24"), visibility: Some(visibility) }],
         ..of_kind(kind)
     };
+    let with = |attributes| ObserveResource { attributes, ..good.clone() };
+    let too_many = || (0..=check::TAGS_MAX).map(|n| (format!("key{n}"), String::new())).collect::<Tags>();
+    let long_key = || Tags::from([("k".repeat(129), String::new())]);
+    let long_value = || Tags::from([("k".to_owned(), "v".repeat(257))]);
     for (command, code) in [
+        (with(ResourceAttributes { tags: too_many(), ..of(ADMIN) }), Code::InvalidParameterValue),
+        (with(ResourceAttributes { labels: too_many(), ..of(ADMIN) }), Code::InvalidParameterValue),
+        (with(ResourceAttributes { tags: long_key(), ..of(ADMIN) }), Code::InvalidParameterValue),
+        (with(ResourceAttributes { tags: long_value(), ..of(ADMIN) }), Code::InvalidParameterValue),
         (of_kind(ResourceKind::Custom), Code::InvalidParameterValue),
         (of_kind(ResourceKind::IpamPool), Code::InvalidParameterValue),
         (of_kind(ResourceKind::Instance), Code::MissingParameter),
