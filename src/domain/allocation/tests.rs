@@ -6,7 +6,7 @@ use crate::domain::change::Change;
 use crate::domain::command::*;
 use crate::domain::decide::Context;
 use crate::domain::event::{self, Event, IpamCreated, ResourceName};
-use crate::domain::id::ScopeId;
+use crate::domain::id::{IdSeed, ScopeId};
 use crate::domain::pool::Placement;
 use crate::domain::rejection::{Code, Rejection};
 use crate::domain::testing::{ADMIN, MANAGEMENT, MEMBER, World, account, cidr, region, tags};
@@ -200,6 +200,15 @@ fn inv_a3_t26_a_resource_meets_every_rule_of_the_pool() {
     ] {
         assert_eq!(world.reject(command.clone()).code, code, "{command:?}");
     }
+    for (kind, hint) in [
+        (ResourceKind::IpamPool, "kind ipam-pool. Child pools get space by `ProvisionPoolCidr`."),
+        (ResourceKind::Custom, "kind custom. For a custom allocation leave `resource` out."),
+        (ResourceKind::Instance, "kind instance."),
+    ] {
+        let refused = world.reject(of(ResourceClaim { kind, ..good.clone() }));
+        assert!(refused.message.ends_with(hint), "{refused}");
+        assert_eq!(refused.would_work["kind"], "vpc, subnet, eip, public-ipv4-pool, anycast-ip-list");
+    }
     let refused = world.reject(of(ResourceClaim { tags: tags([("env", "dev")]), ..good }));
     assert_eq!(refused.values["missing"], "env=prod, team=net");
     assert!(
@@ -327,6 +336,23 @@ fn inv_a7_placement_is_lowest_tightest_or_hashed() {
         allocate(&mut world, by_length(random, 24));
     }
     assert_eq!(world.reject(by_length(random, 24)).code, Code::PoolExhausted);
+}
+
+#[test]
+fn inv_a7_a_random_block_is_the_one_numbered_by_the_hash_of_its_command() {
+    let (mut world, ipam) = World::with_ipam();
+    let rules = CreatePool { placement: Placement::Random, ..CreatePool::default() };
+    let pool = local_with(&mut world, ipam.private_default_scope, "10.0.0.4/30", rules);
+    for block in ["10.0.0.2/31", "10.0.1.0/31"] {
+        world.accept(ProvisionPoolCidr { pool, cidr: Some(cidr(block)), netmask_length: None });
+    }
+    let addresses = ["0.2", "0.3", "0.4", "0.5", "0.6", "0.7", "1.0", "1.1"].map(|end| format!("10.0.{end}/32"));
+    for _ in 0..64 {
+        let command = world.command(by_length(pool, 32));
+        let bits = IdSeed::new(world.state.id(), command.id).bits("placement", 0);
+        let preview = preview_next_cidr(&world.state, &command, &Context { decided_at: world.now() });
+        assert_eq!(preview.expect("all is free").to_string(), addresses[usize::try_from(bits % 8).expect("below 8")]);
+    }
 }
 
 #[test]
@@ -587,6 +613,8 @@ fn pages_are_in_address_order_and_begin_behind_the_last() {
         paged.extend(next);
     }
     assert_eq!(paged, all);
+    // Behind the last of one CIDR come those of the next.
+    assert_eq!(page(Some("9.0.0.64/26"), 1), ["10.0.0.0/24"]);
     // Behind a block that is no allocation (any more).
     assert_eq!(page(Some("10.0.1.64/26"), 1), ["10.0.1.128/26"]);
     assert_eq!(page(Some("10.0.8.0/24"), 1), [""; 0]);
