@@ -239,6 +239,8 @@ fn inv_a4_customs_obey_netmask_rules_and_skip_tag_rules() {
     };
     let pool = local_with(&mut world, ipam.private_default_scope, "10.0.0.0/8", rules);
     allocate(&mut world, by_length(pool, 20));
+    assert!(world.reject(by_length(pool, 19)).message.starts_with("A /19 is too big for the pool"));
+    assert!(world.reject(by_length(pool, 33)).message.starts_with("A /33 is too small for the pool"));
     for command in [by_length(pool, 19), by_cidr(pool, "10.128.0.0/16")] {
         let refused = world.reject(command);
         assert_eq!(
@@ -406,7 +408,11 @@ fn t25_allocations_are_for_accounts_that_the_ipam_sees() {
 #[test]
 fn inv_a9_n9_blocks_seen_in_use_are_gone_around_and_given_back() {
     let (mut world, ipam, pool) = world_with_pool("10.0.0.0/16");
+    local(&mut world, ipam.private_default_scope, "10.2.0.0/16");
+    assert!(world.state.take_reblocked().is_empty());
     observe(&mut world, ResourceKind::Vpc, "vpc-a", &["10.0.0.0/20", "10.0.32.0/24"]);
+    assert_eq!(Vec::from_iter(world.state.take_reblocked()), [pool]);
+    assert!(world.state.take_reblocked().is_empty(), "it was taken");
     assert_eq!(allocate(&mut world, by_length(pool, 24)).1, cidr("10.0.16.0/24"));
     // A CIDR provisioned later knows it, too; brownfield is no obstacle to provisioning (INV-C5).
     observe(&mut world, ResourceKind::Subnet, "subnet-a", &["10.1.0.0/17"]);
@@ -445,8 +451,19 @@ fn inv_a9_a_named_block_in_use_is_for_that_very_resource() {
     }
     // A subnet inside its VPC; and a VPC around its subnet.
     let (held, _) = allocate(&mut world, claim_of(claim(ResourceKind::Subnet, "subnet-a"), "10.0.1.0/24"));
-    observe_gone(&mut world, ResourceKind::Subnet, "subnet-a");
+    // An interface in that subnet is part of the VPC, too.
+    let mut interface = seen(&world, ResourceKind::NetworkInterface, "eni-a", &["10.0.1.7/32"]);
+    interface.cidrs[0].visibility = Some(Visibility::Private);
+    interface.attributes.parent = Some("subnet-a".to_owned());
+    world.accept(interface);
+    let refused = world.reject(claim_of(vpc("vpc-a"), "10.0.0.0/16"));
+    assert_eq!((refused.code, named(&refused)), (Code::CidrOverlap, vec![held.to_string().as_str()]));
     world.accept(release(held));
+    let (held, _) = allocate(&mut world, claim_of(vpc("vpc-a"), "10.0.0.0/16"));
+    world.reason = Some("to take it anew".to_owned());
+    world.accept(ReleaseAllocation { force: true, ..release(held) });
+    observe_gone(&mut world, ResourceKind::NetworkInterface, "eni-a");
+    observe_gone(&mut world, ResourceKind::Subnet, "subnet-a");
     allocate(&mut world, claim_of(vpc("vpc-a"), "10.0.0.0/16"));
 }
 
@@ -627,6 +644,8 @@ fn ipv6_allocates_as_ipv4_does() {
     assert_eq!(allocate(&mut world, by_length(pool, 64)).1, cidr("2001:db8::/64"));
     assert_eq!(allocate(&mut world, by_length(pool, 56)).1, cidr("2001:db8:0:100::/56"));
     assert_eq!(allocate(&mut world, by_length(pool, 64)).1, cidr("2001:db8:0:1::/64"));
+    let usage = world.state.pools().usage(pool).expect("it exists");
+    assert_eq!(usage.assigned, cidr("::/56").count() + cidr("::/63").count());
     assert_eq!(world.reject(by_length(pool, 129)).code, Code::NetmaskLengthOutOfRange);
     assert_eq!(world.state.pools().get(pool).map(|pool| pool.address_family), Some(Family::Ipv6));
 }
