@@ -292,6 +292,7 @@ mod tests {
     fn what_is_read_is_written_back() {
         for text in ["0.0.0.0/0", "10.0.0.0/8", "192.0.2.1/32", "::/0", "2001:db8::/32", "2001:db8::1/128"] {
             assert_eq!(cidr(text).to_string(), text);
+            assert_eq!(format!("{:?}", cidr(text)), text);
         }
     }
 
@@ -316,10 +317,7 @@ mod tests {
             ),
             ("256.0.0.0/8", "`256.0.0.0/8` is not a CIDR such as 10.0.0.0/8 or 2001:db8::/32"),
             ("010.0.0/8", "`010.0.0/8` is not a CIDR such as 10.0.0.0/8 or 2001:db8::/32"),
-            (
-                "10.0.0.0/4294967295",
-                "`10.0.0.0/4294967295` has netmask length 4294967295; an ipv4 block has 0 to 32",
-            ),
+            ("10.0.0.0/4294967295", "`10.0.0.0/4294967295` has netmask length 4294967295; an ipv4 block has 0 to 32"),
             ("10.0.0.0/4294967296", "`10.0.0.0/4294967296` is not a CIDR such as 10.0.0.0/8 or 2001:db8::/32"),
             ("10.0.0/8", "`10.0.0/8` is not a CIDR such as 10.0.0.0/8 or 2001:db8::/32"),
             ("10.0.0.0/", "`10.0.0.0/` is not a CIDR such as 10.0.0.0/8 or 2001:db8::/32"),

@@ -458,9 +458,9 @@ fn inv_a9_a_named_block_in_use_is_for_that_very_resource() {
     world.accept(interface);
     let refused = world.reject(claim_of(vpc("vpc-a"), "10.0.0.0/16"));
     assert_eq!((refused.code, named(&refused)), (Code::CidrOverlap, vec![held.to_string().as_str()]));
-    world.accept(release(held));
+    world.reason = Some("its VPC is to have it".to_owned());
+    world.accept(ReleaseAllocation { force: true, ..release(held) });
     let (held, _) = allocate(&mut world, claim_of(vpc("vpc-a"), "10.0.0.0/16"));
-    world.reason = Some("to take it anew".to_owned());
     world.accept(ReleaseAllocation { force: true, ..release(held) });
     observe_gone(&mut world, ResourceKind::NetworkInterface, "eni-a");
     observe_gone(&mut world, ResourceKind::Subnet, "subnet-a");
