@@ -147,13 +147,14 @@ impl<A: Bits> Trie<A> {
             if let Some(free) = Beside::of(region.block, node, wanted).lowest_above() {
                 later = Later::Free(free);
             }
-            if common == length || node.is_blocked() {
+            if common == length {
                 return later.resolve(self, wanted);
             }
             let side = Block::side(found.length, point);
             if side == Side::Lower && !(node.free_in(Side::Upper) & wanted).is_empty() {
                 later = Later::In(into_half(node, Side::Upper));
             }
+            // In a half of a blocked node nothing is free.
             if (node.free_in(side) & wanted).is_empty() {
                 return later.resolve(self, wanted);
             }
