@@ -189,7 +189,11 @@ mod tests {
             prop_assert_eq!(found, expect);
             prop_assert_eq!(map.iter().map(|(cidr, value)| (cidr, *value)).collect::<Vec<_>>(), list.clone());
             prop_assert_eq!(map.is_empty(), list.is_empty());
-            prop_assert!(map.lengths.values().all(|count| *count > 0));
+            let mut lengths = BTreeMap::<_, u64>::new();
+            for cidr in list.iter().map(|(cidr, _)| *cidr).collect::<BTreeSet<_>>() {
+                *lengths.entry((cidr.family(), cidr.length())).or_default() += 1;
+            }
+            prop_assert_eq!(map.lengths, lengths);
         }
     }
 }

@@ -196,7 +196,8 @@ impl FromStr for Cidr {
             LeadingZero => CidrError::LeadingZero { text: shown() },
             NotAnAddress => malformed(),
         })?;
-        if length_text.is_empty() || length_text.len() > 9 || !length_text.bytes().all(|b| b.is_ascii_digit()) {
+        // Only a sign would be read as a number all the same.
+        if !length_text.bytes().all(|b| b.is_ascii_digit()) {
             return Err(malformed());
         }
         if length_text.len() > 1 && length_text.starts_with('0') {
@@ -291,6 +292,7 @@ mod tests {
     fn what_is_read_is_written_back() {
         for text in ["0.0.0.0/0", "10.0.0.0/8", "192.0.2.1/32", "::/0", "2001:db8::/32", "2001:db8::1/128"] {
             assert_eq!(cidr(text).to_string(), text);
+            assert_eq!(format!("{:?}", cidr(text)), text);
         }
     }
 
@@ -309,6 +311,14 @@ mod tests {
             ("10.0.0.0/33", "`10.0.0.0/33` has netmask length 33; an ipv4 block has 0 to 32"),
             ("2001:db8::/129", "`2001:db8::/129` has netmask length 129; an ipv6 block has 0 to 128"),
             ("10.0.0.0", "`10.0.0.0` has no netmask length; a single address is written 10.0.0.0/32"),
+            (
+                "10.1.2.010/32",
+                "`10.1.2.010/32` has a leading zero, which some read as octal; write each number without it",
+            ),
+            ("256.0.0.0/8", "`256.0.0.0/8` is not a CIDR such as 10.0.0.0/8 or 2001:db8::/32"),
+            ("010.0.0/8", "`010.0.0/8` is not a CIDR such as 10.0.0.0/8 or 2001:db8::/32"),
+            ("10.0.0.0/4294967295", "`10.0.0.0/4294967295` has netmask length 4294967295; an ipv4 block has 0 to 32"),
+            ("10.0.0.0/4294967296", "`10.0.0.0/4294967296` is not a CIDR such as 10.0.0.0/8 or 2001:db8::/32"),
             ("10.0.0/8", "`10.0.0/8` is not a CIDR such as 10.0.0.0/8 or 2001:db8::/32"),
             ("10.0.0.0/", "`10.0.0.0/` is not a CIDR such as 10.0.0.0/8 or 2001:db8::/32"),
             ("10.0.0.0/+8", "`10.0.0.0/+8` is not a CIDR such as 10.0.0.0/8 or 2001:db8::/32"),

@@ -188,9 +188,33 @@ mod tests {
         assert_eq!(whole.to_string().parse(), Ok(whole));
         assert_eq!(whole.checked_add(AddressCount::from(1u64)), None);
         assert_eq!(whole.checked_add(AddressCount::ZERO), Some(whole));
+        assert_eq!(AddressCount::ZERO.checked_add(whole), Some(whole));
+        assert_eq!(AddressCount::from(1u64).checked_add(whole), None);
+        assert_eq!(whole.checked_add(whole), None);
+        assert_eq!((whole - AddressCount::from(1u64)).checked_add(half), None);
+        assert_eq!(whole.checked_sub(AddressCount::ZERO), Some(whole));
         assert_eq!((whole - AddressCount::from(1u64)) + AddressCount::from(1u64), whole);
         assert!(whole > half && half > AddressCount::ZERO);
         assert_eq!(half.checked_sub(whole), None);
         assert!((half.percent_of(whole) - 50.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn every_number_but_the_whole_ipv6_space_is_a_u128() {
+        for number in [0, 7, u128::MAX] {
+            assert_eq!(u128::try_from(AddressCount::from(number)), Ok(number));
+        }
+        let whole = AddressCount::of_host_bits(128);
+        assert_eq!(u128::try_from(whole), Err(whole));
+    }
+
+    #[test]
+    fn in_json_it_is_a_decimal_string() {
+        for text in ["\"0\"", "\"340282366920938463463374607431768211456\""] {
+            let count: AddressCount = serde_json::from_str(text).expect("a number of addresses");
+            assert_eq!(serde_json::to_string(&count).expect("plain data"), text);
+        }
+        let refused = serde_json::from_str::<AddressCount>("\"-1\"").expect_err("less than none");
+        assert!(refused.to_string().starts_with("`-1` is not a number of addresses (0 to 2^128)"), "{refused}");
     }
 }

@@ -90,6 +90,7 @@ mod tests {
             let mut bytes = Vec::new();
             write_number(&mut bytes, number);
             let mut reader = Reader::new(&bytes);
+            assert!(!reader.is_empty());
             assert_eq!(reader.number(), Some(number));
             assert!(reader.is_empty());
         }

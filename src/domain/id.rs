@@ -407,4 +407,28 @@ mod tests {
             assert!(text.parse::<OrganizationId>().is_err(), "{text}");
         }
     }
+
+    #[test]
+    fn an_account_has_twelve_digits() {
+        let last: AccountId = "999999999999".parse().expect("well formed");
+        assert_eq!(AccountId::from_number(last.number()), Some(last));
+        assert_eq!(AccountId::from_number(last.number() + 1), None);
+    }
+
+    #[test]
+    fn a_region_has_2_to_32_letters_digits_and_hyphens() {
+        let longest = "r".repeat(32);
+        for text in ["eu-central-1", "GLOBAL", "r1", &longest] {
+            assert_eq!(text.parse::<Region>().expect(text).to_string(), text);
+        }
+        let too_long = "r".repeat(33);
+        for text in ["", "r", &too_long, "eu_central_1", "eu central", "région"] {
+            assert!(text.parse::<Region>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_revision_is_written_as_its_number() {
+        assert_eq!(Revision::ZERO.next().to_string(), "1");
+    }
 }

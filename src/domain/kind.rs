@@ -124,4 +124,17 @@ mod tests {
         }
         assert!("vpcs".parse::<ResourceKind>().is_err());
     }
+
+    #[test]
+    fn what_a_kind_can_be() {
+        let of = |is: fn(ResourceKind) -> bool| -> Vec<_> {
+            ResourceKind::ALL.into_iter().filter(|kind| is(*kind)).map(ResourceKind::as_str).collect()
+        };
+        let allocated_only = ["ipam-pool", "custom"];
+        assert_eq!(of(|kind| !kind.is_observable()), allocated_only);
+        let holders = ["vpc", "subnet", "eip", "public-ipv4-pool", "anycast-ip-list"];
+        assert_eq!(of(ResourceKind::can_hold_allocation), holders);
+        // A subnet's overlap is its VPC's, an interface's its subnet's; what is published overlaps nothing.
+        assert_eq!(of(ResourceKind::can_overlap), ["custom", "vpc", "eip", "public-ipv4-pool"]);
+    }
 }

@@ -104,8 +104,14 @@ fn changed_at(ask: &Ask<'_>, named: &Named<'_>) -> Option<Revision> {
 mod tests {
     use super::*;
     use crate::domain::change::Change;
-    use crate::domain::command::{AddAccount, CreateScope, ModifyIpam, ModifyScope, TagResource, Tags};
-    use crate::domain::testing::{ADMIN, MANAGEMENT, MEMBER, STRANGER, World, account, assert_refused, tags};
+    use crate::domain::command::{
+        AddAccount, CreateScope, ModifyIpam, ModifyScope, ObserveResource, ObservedCidr, ResourceAttributes,
+        TagResource, Tags,
+    };
+    use crate::domain::event::Event;
+    use crate::domain::testing::{
+        ADMIN, MANAGEMENT, MEMBER, STRANGER, World, account, allocate, assert_refused, cidr, tags,
+    };
 
     #[test]
     fn d8_a_command_holds_while_its_object_has_not_changed() {
@@ -144,6 +150,45 @@ mod tests {
         let rejection = world.reject(AddAccount { account: account(STRANGER), name: None });
         let values = [("object", "organisation o-example"), ("if_revision", &*was), ("changed_at", &*is)];
         assert_refused(&rejection, Code::RevisionMismatch, &values, &[], &[("if_revision", &is)]);
+    }
+
+    #[test]
+    fn d8_every_kind_of_object_knows_what_changed_it_last() {
+        let (mut world, ipam) = World::with_ipam();
+        let pool = world.top_pool(ipam.private_default_scope, "10.0.0.0/8");
+        let events = world.accept(allocate(pool, "10.0.0.0/24"));
+        let [Event::CidrAllocated(allocated)] = events.as_slice() else { panic!("{events:#?}") };
+        let tag = |resource, value| TagResource { resource, tags: tags([("a", value)]) }.into();
+        let vpc = |block: &str| ObserveResource {
+            kind: ResourceKind::Vpc,
+            id: "vpc-a".to_owned(),
+            observed_at: "2023-01-01T00:00:00Z".parse().expect("well formed"),
+            cidrs: vec![ObservedCidr { cidr: cidr(block), visibility: None }],
+            attributes: ResourceAttributes::default(),
+        };
+        let changes = |resource: ObjectId| (resource.to_string(), tag(resource, "1"), tag(resource, "2"));
+        let both: Vec<(String, CommandBody, CommandBody)> = vec![
+            changes(ipam.ipam.into()),
+            changes(ipam.default_resource_discovery.into()),
+            changes(ipam.default_resource_discovery_association.into()),
+            changes(ipam.private_default_scope.into()),
+            changes(pool.into()),
+            changes(allocated.allocation.into()),
+            ("vpc vpc-a".to_owned(), vpc("10.0.0.0/24").into(), vpc("10.0.1.0/24").into()),
+        ];
+        for (object, one, two) in both {
+            world.if_revision = None;
+            world.accept(one);
+            let changed = world.revision();
+            let before = Revision(changed.0 - 1);
+            world.if_revision = Some(before);
+            let rejection = world.reject(two.clone());
+            let (was, is) = (before.to_string(), changed.to_string());
+            let values = [("object", &*object), ("if_revision", &*was), ("changed_at", &*is)];
+            assert_refused(&rejection, Code::RevisionMismatch, &values, &[], &[("if_revision", &is)]);
+            world.if_revision = Some(changed);
+            world.accept(two);
+        }
     }
 
     #[test]

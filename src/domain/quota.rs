@@ -106,12 +106,30 @@ pub(super) fn room_for_one(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::command::SetQuota;
+    use crate::domain::testing::World;
 
     #[test]
     fn quotas_are_written_as_they_are_read() {
         for quota in Quota::ALL {
             assert_eq!(serde_json::to_string(&quota).expect("serialises"), format!("\"{quota}\""));
             assert!(quota.default_value() <= quota.value_max());
+        }
+    }
+
+    #[test]
+    fn a_refusal_offers_a_higher_quota_where_there_is_one() {
+        let mut world = World::organization();
+        let quota = Quota::ScopesPerIpam;
+        for (value, works) in [(99_999, Some("scopes-per-ipam, up to 100000")), (100_000, None)] {
+            let set = SetQuota { quota, value };
+            world.accept(set.clone());
+            let command = world.command(set);
+            let ask = Ask { state: &world.state, command: &command, now: world.now() };
+            let limit = value as usize;
+            assert_eq!(room_for_one(&ask, quota, limit - 1, "it"), Ok(()));
+            let refused = room_for_one(&ask, quota, limit, "it").expect_err("one too many");
+            assert_eq!(refused.would_work.get("SetQuota").map(String::as_str), works);
         }
     }
 }

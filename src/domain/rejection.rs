@@ -205,3 +205,14 @@ impl fmt::Display for Rejection {
         write!(f, "{}: {}", self.code, self.message)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rejection_reads_as_its_code_and_its_message() {
+        let rejection = Rejection::new(Code::PoolEmpty, "INV-P4", "There is no space.");
+        assert_eq!(rejection.to_string(), "PoolEmpty: There is no space.");
+    }
+}

@@ -97,11 +97,6 @@ impl State {
         &self.ipams
     }
 
-    #[must_use]
-    pub const fn scopes(&self) -> &Scopes {
-        &self.scopes
-    }
-
     /// Whether this is an account of the organisation, the management account included, or the lone account.
     #[must_use]
     pub fn is_member(&self, account: AccountId) -> bool {

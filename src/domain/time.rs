@@ -108,6 +108,10 @@ mod tests {
         assert_eq!(Timestamp::MAX.to_string(), "9999-12-31T23:59:59.999999Z");
         assert_eq!(Timestamp::MIN.to_string(), "0001-01-01T00:00:00.000000Z");
         assert_eq!(Timestamp::MAX.plus_micros(1), Timestamp::MAX);
+        assert_eq!(format!("{at:?}"), at.to_string());
+        assert_eq!(Timestamp::from(at.to_chrono()), at);
+        assert_eq!(serde_json::from_str::<Timestamp>("\"2019-03-01T12:00:00.5Z\"").expect("RFC 3339"), at);
+        assert!(serde_json::from_str::<Timestamp>("\"yesterday\"").is_err());
         for text in ["", "yesterday", "2019-03-01", "2019-02-30T00:00:00Z", "10000-01-01T00:00:00Z"] {
             assert!(text.parse::<Timestamp>().is_err(), "{text}");
         }

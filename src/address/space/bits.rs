@@ -148,8 +148,4 @@ impl<A: Bits> Block<A> {
     pub fn common(self, other: Self) -> u8 {
         (self.at ^ other.at).leading_zeros().min(self.length).min(other.length)
     }
-
-    pub fn contains(self, other: Self) -> bool {
-        self.common(other) == self.length
-    }
 }

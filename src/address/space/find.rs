@@ -20,7 +20,7 @@ impl<A: Bits> Trie<A> {
         }
         let region = self.region(within)?;
         let wanted = match self.nodes.follow(region.link) {
-            Some(node) => free_lengths(within.length, Some(node)) & A::upto(length),
+            Some(node) => free_lengths(within.length, node) & A::upto(length),
             // All of it is free, so there is but one free block to choose.
             None => A::ZERO,
         };
@@ -42,7 +42,7 @@ impl<A: Bits> Trie<A> {
     pub fn largest_free(&self) -> Option<Block<A>> {
         let region = self.region(self.space)?;
         let Some(node) = self.nodes.follow(region.link) else { return Some(self.space) };
-        let lengths = free_lengths(self.space.length, Some(node));
+        let lengths = free_lengths(self.space.length, node);
         (!lengths.is_empty()).then(|| self.lowest(region, A::only(lengths.shortest())))?
     }
 
@@ -72,7 +72,7 @@ impl<A: Bits> Trie<A> {
             if node.block() == block {
                 return node.holder();
             }
-            if node.block().length >= block.length || !node.block().contains(block) {
+            if node.block().length >= block.length {
                 return None;
             }
             link = node.children.get(Block::side(node.block().length, block.at));
@@ -133,37 +133,28 @@ impl<A: Bits> Trie<A> {
 
     /// The lowest free block of `length`, at or after `point`, in a region around `point` (which is aligned to `length`).
     fn lowest_from(&self, mut region: Region<A>, wanted: A, length: u8, point: A) -> Option<Block<A>> {
-        let here = Some(Block { at: point, length });
+        let here = Block { at: point, length };
         // What comes right after the block that is being searched.
         let mut later: Later<A> = Later::Nothing;
         loop {
-            let Some(node) = self.nodes.follow(region.link) else { return here };
+            let Some(node) = self.nodes.follow(region.link) else { return Some(here) };
             let found = node.block();
-            let beside = Beside::of(region.block, node, wanted);
-            if point < found.at || point > found.last() {
-                // On the way to the node, the point is in the buddy of this length.
-                let parting = (found.at ^ point).leading_zeros() + 1;
-                if beside.is_free(parting) {
-                    return here;
-                }
-                let behind = beside.upto(parting - 1).lowest_above();
-                let after_point = || behind.or_else(|| later.resolve(self, wanted));
-                if point > found.at {
-                    return after_point();
-                }
-                let rest = Region { block: Block::around(found.at, parting), link: region.link };
-                return self.lowest(rest, wanted).or_else(after_point);
+            let common = found.common(here);
+            if common < found.length && common < length {
+                // Apart from the first node, and so from all.
+                return Some(here);
             }
-            if let Some(free) = beside.lowest_above() {
+            if let Some(free) = Beside::of(region.block, node, wanted).lowest_above() {
                 later = Later::Free(free);
             }
-            if node.is_blocked() {
+            if common == length {
                 return later.resolve(self, wanted);
             }
             let side = Block::side(found.length, point);
             if side == Side::Lower && !(node.free_in(Side::Upper) & wanted).is_empty() {
                 later = Later::In(into_half(node, Side::Upper));
             }
+            // In a half of a blocked node nothing is free.
             if (node.free_in(side) & wanted).is_empty() {
                 return later.resolve(self, wanted);
             }
@@ -212,16 +203,6 @@ struct Beside<A> {
 impl<A: Bits> Beside<A> {
     fn of(region: Block<A>, node: &Node<A>, wanted: A) -> Self {
         Self { node: node.block().at, lengths: A::between(region.length, node.block().length) & wanted }
-    }
-
-    /// Only those of lengths up to this one.
-    fn upto(mut self, length: u8) -> Self {
-        self.lengths = self.lengths & A::upto(length);
-        self
-    }
-
-    fn is_free(&self, length: u8) -> bool {
-        !(self.lengths & A::only(length)).is_empty()
     }
 
     fn lowest_below(&self) -> Option<Block<A>> {

@@ -192,4 +192,26 @@ mod tests {
         assert_eq!(size_of::<Node<u32>>(), 24);
         assert_eq!(size_of::<Node<u128>>(), 64);
     }
+
+    #[test]
+    fn chunks_are_filled_and_places_used_again() {
+        let node = |at: u32| Node::new(Block { at, length: 32 });
+        let count = u32::try_from(2 * CHUNK + 1).expect("few");
+        let mut nodes = Nodes::new();
+        for number in 0..count {
+            assert_eq!(nodes.add(node(number)), number);
+        }
+        assert_eq!(nodes.chunks.iter().map(Vec::len).collect::<Vec<_>>(), [CHUNK, CHUNK, 1]);
+        for number in 0..count {
+            assert_eq!(nodes.get(number).block().at, number);
+        }
+        let held = nodes.chunks.iter().map(Vec::capacity).sum::<usize>() * size_of::<Node<u32>>();
+        assert_eq!(nodes.bytes() - held, nodes.chunks.capacity() * size_of::<Vec<Node<u32>>>());
+        for number in [7, count - 1] {
+            nodes.remove(number);
+        }
+        for number in [count - 1, 7, count] {
+            assert_eq!(nodes.add(node(0)), number);
+        }
+    }
 }

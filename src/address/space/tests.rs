@@ -281,6 +281,7 @@ fn the_edges_of_both_families() {
         assert_eq!(space.free_around(all), Some(all));
         space.hold(all, Slot(u32::MAX));
         assert_eq!(space.holder(all), Some(Slot(u32::MAX)));
+        assert!(space.heap_bytes() > 0);
         assert_eq!((space.find(bits, Fit::Best, None), space.largest_free()), (None, None));
         assert_eq!((space.free_addresses(), space.held_addresses()), (AddressCount::ZERO, all.count()));
         assert_eq!(space.release(all), Some(Slot(u32::MAX)));

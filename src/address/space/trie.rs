@@ -25,8 +25,6 @@ struct Place {
     index: u32,
     /// A blocker strictly contains the block.
     covered: bool,
-    /// A holder strictly contains the block.
-    in_holder: bool,
     /// The end of the path is new: what is above it is out of date even if nothing in it changes.
     forked: bool,
 }
@@ -45,10 +43,9 @@ impl<A: Bits> Trie<A> {
     }
 
     pub fn hold(&mut self, block: Block<A>, holder: Slot) {
-        assert!(self.space.contains(block), "a held block lies in its space");
-        let place = self.ensure(block);
+        let (place, in_holder) = self.ensure(block);
         let node = self.nodes.get(place.index);
-        assert!(!place.in_holder && !node.has_holder(), "holders share no address");
+        assert!(!in_holder && !node.has_holder(), "holders share no address");
         let seen = node.seen();
         self.mark(&place, Some(holder), seen);
         self.held_count += 1;
@@ -67,7 +64,7 @@ impl<A: Bits> Trie<A> {
     }
 
     pub fn block(&mut self, block: Block<A>) {
-        let place = self.ensure(block);
+        let (place, _) = self.ensure(block);
         let node = self.nodes.get(place.index);
         let (holder, seen) = (node.holder(), node.seen());
         let seen = seen.checked_add(1).expect("fewer than 2^32 resources hold one block");
@@ -85,25 +82,24 @@ impl<A: Bits> Trie<A> {
     /// The node of exactly this block; `self.path` then leads to it.
     fn place(&mut self, block: Block<A>) -> Option<Place> {
         self.path.clear();
-        let (mut index, mut covered, mut in_holder) = (self.root, false, false);
+        let (mut index, mut covered) = (self.root, false);
         loop {
             let node = self.nodes.follow(index)?;
             if node.block() == block {
-                return Some(Place { index, covered, in_holder, forked: false });
+                return Some(Place { index, covered, forked: false });
             }
-            if node.block().length >= block.length || !node.block().contains(block) {
+            if node.block().length >= block.length {
                 return None;
             }
             covered |= node.is_blocked();
-            in_holder |= node.holder().is_some();
             self.path.push(index);
             index = node.children.get(Block::side(node.block().length, block.at));
         }
     }
 
     /// As [`Self::place`], making the node when there is none. A new one blocks nothing yet, and
-    /// those above do not know of it: [`Self::mark`] must follow.
-    fn ensure(&mut self, block: Block<A>) -> Place {
+    /// those above do not know of it: [`Self::mark`] must follow. Also whether a holder strictly contains the block.
+    fn ensure(&mut self, block: Block<A>) -> (Place, bool) {
         self.path.clear();
         let (mut link, mut covered, mut in_holder, mut forked) = (self.root, false, false, false);
         let index = loop {
@@ -143,7 +139,7 @@ impl<A: Bits> Trie<A> {
                 break index;
             }
         };
-        Place { index, covered, in_holder, forked }
+        (Place { index, covered, forked }, in_holder)
     }
 
     /// Hangs a node below the end of the path, in the half where `at` lies.
@@ -235,7 +231,8 @@ impl<A: Bits> Trie<A> {
             holder_below |= node.has_holder_below();
         }
         let half = node.block().length + 1;
-        let free = if node.is_blocked() { A::ZERO } else { free_lengths(half, child) };
+        // Where a child is missing, the node is blocked.
+        let free = child.filter(|_| !node.is_blocked()).map_or(A::ZERO, |child| free_lengths(half, child));
         let (free_changed, below_changed) = (node.free_in(side) != free, node.has_holder_below() != holder_below);
         if free_changed {
             self.nodes.get_mut(index).set_free_in(side, free);
@@ -267,14 +264,10 @@ impl<A: Bits> Trie<A> {
     }
 }
 
-/// The lengths of the largest free blocks in a block of `length` with this node in it; only itself without one.
-pub(super) fn free_lengths<A: Bits>(length: u8, node: Option<&Node<A>>) -> A {
-    match node {
-        // Beside the way to the node, one block of each length is free.
-        Some(node) => A::between(length, node.block().length) | node.free(),
-        None if length == 0 => A::ZERO,
-        None => A::only(length),
-    }
+/// The lengths of the largest free blocks in a block of `length` of which this is the first node.
+pub(super) fn free_lengths<A: Bits>(length: u8, node: &Node<A>) -> A {
+    // Beside the way to the node, one block of each length is free.
+    A::between(length, node.block().length) | node.free()
 }
 
 pub(super) fn size<A: Bits>(block: Block<A>) -> AddressCount {

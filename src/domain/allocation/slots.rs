@@ -157,5 +157,32 @@ mod tests {
             let found = table.find(hash_of(asked), |other| other == asked);
             assert_eq!(found, model.contains(&asked).then_some(asked));
         }
+        for partition in &table.partitions {
+            assert_eq!(partition.used, partition.places.iter().filter(|slot| **slot != EMPTY).count());
+        }
+    }
+
+    #[test]
+    fn places_double_when_three_quarters_are_taken() {
+        let mut table = SlotTable::default();
+        let hash_of = |slot: SlotNumber| u64::from(slot) * PARTITIONS as u64;
+        for (taken, places) in [(1, 8), (6, 8), (7, 16), (12, 16), (13, 32), (24, 32), (25, 64)] {
+            for slot in u32::try_from(table.partitions[0].used).expect("few")..taken {
+                table.insert(hash_of(slot), slot, hash_of);
+            }
+            assert_eq!(table.partitions[0].places.len(), places, "{taken} taken");
+        }
+    }
+
+    #[test]
+    fn a_hash_chooses_the_partition_and_the_place_in_it() {
+        let mut table = SlotTable::default();
+        for slot in (0..4 * 256).rev() {
+            table.insert(u64::from(slot), slot, u64::from);
+        }
+        for (number, partition) in (0..).zip(&table.partitions) {
+            let places = [0, 1, 2, 3].map(|place| place * 256 + number);
+            assert_eq!(*partition.places, [places.as_slice(), &[EMPTY; 4]].concat());
+        }
     }
 }

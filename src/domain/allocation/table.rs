@@ -159,3 +159,44 @@ fn record_in(chunks: &[Vec<Option<Record>>], slot: SlotNumber) -> &Record {
 fn hash(id: AllocationId) -> u64 {
     id.bits() as u64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_are_filled_and_places_used_again() {
+        let tags = Tags::new();
+        let id = |number: u32| AllocationId::from_bits(number.into()).expect("all bits may be an id's");
+        let new = |number: u32| New {
+            id: id(number),
+            pool: PoolId::from_bits(1).expect("few bits"),
+            cidr: Cidr::containing(crate::address::Family::Ipv4, number.into(), 32),
+            description: None,
+            tags: &tags,
+            holder: HolderRef::Custom,
+            changed_at: Revision::ZERO,
+        };
+        let count = u32::try_from(2 * CHUNK_RECORDS + 1).expect("few");
+        let mut allocations = Allocations::default();
+        assert!(allocations.is_empty());
+        for number in 0..count {
+            assert_eq!(allocations.insert(&new(number)), number);
+        }
+        assert_eq!(allocations.chunks.iter().map(Vec::len).collect::<Vec<_>>(), [CHUNK_RECORDS, CHUNK_RECORDS, 1]);
+        assert_eq!((allocations.len(), allocations.is_empty()), (count as usize, false));
+        for number in 0..count {
+            assert_eq!(allocations.slot_of(id(number)), Some(number));
+            assert_eq!(allocations.row_at(number).id, id(number));
+        }
+        for number in [7, count - 1] {
+            assert_eq!(allocations.remove(number).id, id(number));
+            assert_eq!(allocations.slot_of(id(number)), None);
+        }
+        for (slot, number) in [(count - 1, 8_193), (7, 8_194), (count, 8_195)] {
+            assert_eq!(allocations.insert(&new(number)), slot);
+        }
+        assert_eq!(allocations.len(), count as usize + 1);
+        assert_ne!(hash(id(1)), hash(id(2)));
+    }
+}

@@ -6,7 +6,7 @@ use crate::domain::change::Change;
 use crate::domain::command::*;
 use crate::domain::decide::Context;
 use crate::domain::event::{self, Event, IpamCreated, ResourceName};
-use crate::domain::id::ScopeId;
+use crate::domain::id::{IdSeed, ScopeId};
 use crate::domain::pool::Placement;
 use crate::domain::rejection::{Code, Rejection};
 use crate::domain::testing::{ADMIN, MANAGEMENT, MEMBER, World, account, cidr, region, tags};
@@ -200,6 +200,15 @@ fn inv_a3_t26_a_resource_meets_every_rule_of_the_pool() {
     ] {
         assert_eq!(world.reject(command.clone()).code, code, "{command:?}");
     }
+    for (kind, hint) in [
+        (ResourceKind::IpamPool, "kind ipam-pool. Child pools get space by `ProvisionPoolCidr`."),
+        (ResourceKind::Custom, "kind custom. For a custom allocation leave `resource` out."),
+        (ResourceKind::Instance, "kind instance."),
+    ] {
+        let refused = world.reject(of(ResourceClaim { kind, ..good.clone() }));
+        assert!(refused.message.ends_with(hint), "{refused}");
+        assert_eq!(refused.would_work["kind"], "vpc, subnet, eip, public-ipv4-pool, anycast-ip-list");
+    }
     let refused = world.reject(of(ResourceClaim { tags: tags([("env", "dev")]), ..good }));
     assert_eq!(refused.values["missing"], "env=prod, team=net");
     assert!(
@@ -230,6 +239,8 @@ fn inv_a4_customs_obey_netmask_rules_and_skip_tag_rules() {
     };
     let pool = local_with(&mut world, ipam.private_default_scope, "10.0.0.0/8", rules);
     allocate(&mut world, by_length(pool, 20));
+    assert!(world.reject(by_length(pool, 19)).message.starts_with("A /19 is too big for the pool"));
+    assert!(world.reject(by_length(pool, 33)).message.starts_with("A /33 is too small for the pool"));
     for command in [by_length(pool, 19), by_cidr(pool, "10.128.0.0/16")] {
         let refused = world.reject(command);
         assert_eq!(
@@ -330,6 +341,23 @@ fn inv_a7_placement_is_lowest_tightest_or_hashed() {
 }
 
 #[test]
+fn inv_a7_a_random_block_is_the_one_numbered_by_the_hash_of_its_command() {
+    let (mut world, ipam) = World::with_ipam();
+    let rules = CreatePool { placement: Placement::Random, ..CreatePool::default() };
+    let pool = local_with(&mut world, ipam.private_default_scope, "10.0.0.4/30", rules);
+    for block in ["10.0.0.2/31", "10.0.1.0/31"] {
+        world.accept(ProvisionPoolCidr { pool, cidr: Some(cidr(block)), netmask_length: None });
+    }
+    let addresses = ["0.2", "0.3", "0.4", "0.5", "0.6", "0.7", "1.0", "1.1"].map(|end| format!("10.0.{end}/32"));
+    for _ in 0..64 {
+        let command = world.command(by_length(pool, 32));
+        let bits = IdSeed::new(world.state.id(), command.id).bits("placement", 0);
+        let preview = preview_next_cidr(&world.state, &command, &Context { decided_at: world.now() });
+        assert_eq!(preview.expect("all is free").to_string(), addresses[usize::try_from(bits % 8).expect("below 8")]);
+    }
+}
+
+#[test]
 fn inv_a7_random_placement_reaches_the_whole_ipv6_space() {
     let (mut world, ipam) = World::with_ipam();
     let rules = CreatePool { placement: Placement::Random, ..CreatePool::default() };
@@ -380,7 +408,11 @@ fn t25_allocations_are_for_accounts_that_the_ipam_sees() {
 #[test]
 fn inv_a9_n9_blocks_seen_in_use_are_gone_around_and_given_back() {
     let (mut world, ipam, pool) = world_with_pool("10.0.0.0/16");
+    local(&mut world, ipam.private_default_scope, "10.2.0.0/16");
+    assert!(world.state.take_reblocked().is_empty());
     observe(&mut world, ResourceKind::Vpc, "vpc-a", &["10.0.0.0/20", "10.0.32.0/24"]);
+    assert_eq!(Vec::from_iter(world.state.take_reblocked()), [pool]);
+    assert!(world.state.take_reblocked().is_empty(), "it was taken");
     assert_eq!(allocate(&mut world, by_length(pool, 24)).1, cidr("10.0.16.0/24"));
     // A CIDR provisioned later knows it, too; brownfield is no obstacle to provisioning (INV-C5).
     observe(&mut world, ResourceKind::Subnet, "subnet-a", &["10.1.0.0/17"]);
@@ -419,8 +451,19 @@ fn inv_a9_a_named_block_in_use_is_for_that_very_resource() {
     }
     // A subnet inside its VPC; and a VPC around its subnet.
     let (held, _) = allocate(&mut world, claim_of(claim(ResourceKind::Subnet, "subnet-a"), "10.0.1.0/24"));
+    // An interface in that subnet is part of the VPC, too.
+    let mut interface = seen(&world, ResourceKind::NetworkInterface, "eni-a", &["10.0.1.7/32"]);
+    interface.cidrs[0].visibility = Some(Visibility::Private);
+    interface.attributes.parent = Some("subnet-a".to_owned());
+    world.accept(interface);
+    let refused = world.reject(claim_of(vpc("vpc-a"), "10.0.0.0/16"));
+    assert_eq!((refused.code, named(&refused)), (Code::CidrOverlap, vec![held.to_string().as_str()]));
+    world.reason = Some("its VPC is to have it".to_owned());
+    world.accept(ReleaseAllocation { force: true, ..release(held) });
+    let (held, _) = allocate(&mut world, claim_of(vpc("vpc-a"), "10.0.0.0/16"));
+    world.accept(ReleaseAllocation { force: true, ..release(held) });
+    observe_gone(&mut world, ResourceKind::NetworkInterface, "eni-a");
     observe_gone(&mut world, ResourceKind::Subnet, "subnet-a");
-    world.accept(release(held));
     allocate(&mut world, claim_of(vpc("vpc-a"), "10.0.0.0/16"));
 }
 
@@ -587,6 +630,8 @@ fn pages_are_in_address_order_and_begin_behind_the_last() {
         paged.extend(next);
     }
     assert_eq!(paged, all);
+    // Behind the last of one CIDR come those of the next.
+    assert_eq!(page(Some("9.0.0.64/26"), 1), ["10.0.0.0/24"]);
     // Behind a block that is no allocation (any more).
     assert_eq!(page(Some("10.0.1.64/26"), 1), ["10.0.1.128/26"]);
     assert_eq!(page(Some("10.0.8.0/24"), 1), [""; 0]);
@@ -599,6 +644,8 @@ fn ipv6_allocates_as_ipv4_does() {
     assert_eq!(allocate(&mut world, by_length(pool, 64)).1, cidr("2001:db8::/64"));
     assert_eq!(allocate(&mut world, by_length(pool, 56)).1, cidr("2001:db8:0:100::/56"));
     assert_eq!(allocate(&mut world, by_length(pool, 64)).1, cidr("2001:db8:0:1::/64"));
+    let usage = world.state.pools().usage(pool).expect("it exists");
+    assert_eq!(usage.assigned, cidr("::/56").count() + cidr("::/63").count());
     assert_eq!(world.reject(by_length(pool, 129)).code, Code::NetmaskLengthOutOfRange);
     assert_eq!(world.state.pools().get(pool).map(|pool| pool.address_family), Some(Family::Ipv6));
 }

@@ -273,6 +273,8 @@ fn inv_o4_each_refusal_names_what_would_mend_it() {
     world.accept(revoke(ADMIN));
     refused(&mut world, &own, MEMBER, no_role, ("DelegateAdmin", "for a member account, by 000000000001"));
     refused(&mut world, &ipam, MEMBER, no_role, ("DelegateAdmin", "for 000000000002, by 000000000001"));
+    let revoked = allocation_for(&mut world, &ipam, MEMBER).expect_err("not monitored");
+    assert!(revoked.message.ends_with("it sees its own account alone."), "{revoked}");
 
     let mut world = World::empty(MEMBER);
     let ipam = world.create_ipam("eu-central-1", &[]);

@@ -278,6 +278,35 @@ fn t16_modifications_name_something_and_record_what_changes() {
 }
 
 #[test]
+fn t16_no_required_tags_and_an_empty_set_of_them_are_the_same() {
+    let (mut world, ipam) = world();
+    let pool = world.create_pool(top_in(ipam.private_default_scope));
+    let change = |tags| ModifyPool { allocation_resource_tags: tags, ..unmodified(pool) };
+    let prod = || Change::Set(tags([("env", "prod")]));
+    for (asked, recorded) in [
+        (Change::Clear, None),
+        (prod(), Some(prod())),
+        (prod(), None),
+        (Change::Set(Tags::new()), Some(Change::Clear)),
+        (Change::Set(Tags::new()), None),
+        (prod(), Some(prod())),
+        (Change::Clear, Some(Change::Clear)),
+    ] {
+        let events = world.accept(change(asked.clone()));
+        let changes: Vec<_> = events
+            .iter()
+            .map(|event| match event {
+                Event::PoolModified(modified) => modified.allocation_resource_tags.clone(),
+                other => panic!("{other:#?}"),
+            })
+            .collect();
+        assert_eq!(changes, Vec::from_iter(recorded), "{asked:?}");
+        let now = &world.state.pools().get(pool).expect("it exists").rules.resource_tags;
+        assert_eq!(*now == tags([("env", "prod")]), asked == prod());
+    }
+}
+
+#[test]
 fn inv_c1_t08_t07_top_level_cidrs_of_one_scope_share_no_address() {
     let (mut world, ipam) = world();
     let first = world.top_pool(ipam.private_default_scope, "10.0.0.0/8");
@@ -286,6 +315,7 @@ fn inv_c1_t08_t07_top_level_cidrs_of_one_scope_share_no_address() {
         let refused = world.reject(by_cidr(second, block));
         assert_eq!((refused.code, &*refused.rule), (Code::CidrOverlap, "INV-C1"), "{block}");
         assert_eq!(named(&refused), [format!("{first} 10.0.0.0/8")], "{block}");
+        assert!(refused.message.contains(&format!("the top-level pool {first} of the same scope")), "{refused}");
     }
     world.accept(by_cidr(second, "11.0.0.0/8"));
     // Another scope is another network.
@@ -344,8 +374,12 @@ fn inv_c4_adjacent_cidrs_stay_apart_and_blocks_lie_in_one() {
     let pool = world.top_pool(ipam.private_default_scope, "10.0.0.0/24");
     world.accept(by_cidr(pool, "10.0.1.0/24"));
     assert_eq!(world.state.pools().get(pool).expect("it exists").cidrs.len(), 2);
-    assert_eq!(world.reject(by_cidr(pool, "10.0.0.0/25")).code, Code::CidrOverlap);
-    assert_eq!(world.reject(by_cidr(pool, "10.0.0.0/23")).code, Code::CidrOverlap);
+    for block in ["10.0.0.0/25", "10.0.0.0/23"] {
+        let refused = world.reject(by_cidr(pool, block));
+        assert_eq!(refused.code, Code::CidrOverlap);
+        let own = format!("{block} overlaps 10.0.0.0/24, which the pool itself of the same scope already has.");
+        assert_eq!(refused.message, own);
+    }
     assert_eq!(world.reject(custom(pool, "10.0.0.0/23")).code, Code::CidrNotInPool);
     let by_length = AllocateCidr { cidr: None, netmask_length: Some(23), ..custom(pool, "10.0.0.0/24") };
     assert_eq!(world.reject(by_length).code, Code::PoolExhausted);
@@ -423,6 +457,7 @@ fn inv_p14_t35_a_pool_is_deleted_empty_or_in_cascade() {
     let refused = world.reject(DeletePool { pool: middle, cascade: false });
     assert_eq!(refused.code, Code::DependencyViolation);
     assert_eq!(named(&refused), ["10.0.0.0/20".to_owned(), leaf.to_string()]);
+    assert_eq!(refused.blockers.map(|blockers| blockers.total), Some(2));
     let events = world.accept(DeletePool { pool: middle, cascade: true });
     let closed = |pool, block, allocations| ClosedCidr { pool, cidr: cidr(block), allocations };
     let expected = crate::domain::event::PoolDeleted {

@@ -77,27 +77,21 @@ pub(in crate::domain) fn blockers_in(
 /// by nature, as a subnet does with its VPC.
 pub(in crate::domain) fn related(state: &State, kind: ResourceKind, id: &str, observed: &ResourceName) -> bool {
     (observed.kind == kind && observed.id == id)
-        || is_part_of(state, &observed.id, state.resources.get(observed), id)
-        || is_part_of(state, id, state.resources.find(kind, id), &observed.id)
+        || is_part_of(state, state.resources.get(observed), id)
+        || is_part_of(state, state.resources.find(kind, id), &observed.id)
 }
 
 /// Follows `parent`s from a resource up to the one called `whole`.
-fn is_part_of(state: &State, part: &str, resource: Option<&Resource>, whole: &str) -> bool {
-    let mut at = (part, resource);
+fn is_part_of(state: &State, part: Option<&Resource>, whole: &str) -> bool {
+    let mut at = part;
     for _ in 0..GENERATIONS_MAX {
-        let Some(parent) =
-            at.1.and_then(|resource| resource.current().find_map(|one| one.attributes.parent.as_deref()))
-        else {
-            return false;
-        };
+        let parent = at.and_then(|resource| resource.current().find_map(|one| one.attributes.parent.as_deref()));
+        let Some(parent) = parent else { return false };
         if parent == whole {
             return true;
         }
-        if parent == at.0 {
-            return false;
-        }
         // A parent is named by id alone.
-        at = (parent, ResourceKind::ALL.into_iter().find_map(|kind| state.resources.find(kind, parent)));
+        at = ResourceKind::ALL.into_iter().find_map(|kind| state.resources.find(kind, parent));
     }
     false
 }

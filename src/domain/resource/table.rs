@@ -51,11 +51,6 @@ impl Resources {
         self.by_kind.get(&kind)?.get(id).map(|entry| &entry.resource)
     }
 
-    /// All resources, by kind and id.
-    pub fn iter(&self) -> impl Iterator<Item = &Resource> {
-        self.by_kind.values().flat_map(BTreeMap::values).map(|entry| &entry.resource)
-    }
-
     pub(super) fn blockers(&self, scope: ScopeId) -> Option<&BlockMap<Arc<ResourceName>>> {
         self.blockers.get(&scope)
     }

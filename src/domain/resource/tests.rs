@@ -1,6 +1,7 @@
 //! Observations: given a world, when facts come in whatever order, then what is known and what is refused.
 
 use super::*;
+use crate::domain::check;
 use crate::domain::command::*;
 use crate::domain::event::{Event, NotMonitored, ResourceObserved};
 use crate::domain::id::Region;
@@ -121,6 +122,18 @@ fn d15_different_presents_at_one_instant_both_count_until_one_is_withdrawn() {
 }
 
 #[test]
+fn d15_a_hundred_observations_stand_at_one_instant_and_no_more() {
+    let (mut world, _) = World::with_ipam();
+    for number in 0..100 {
+        world.accept(seen(at(0), &[&format!("10.0.{number}.0/24")]));
+    }
+    let refused = world.reject(seen(at(0), &["10.1.0.0/24"]));
+    assert_eq!((refused.code, refused.values["limit"].as_str()), (Code::QuotaExceeded, "100"));
+    assert_eq!(world.reject(gone(at(0))).code, Code::QuotaExceeded);
+    world.accept(seen(at(1), &["10.1.0.0/24"]));
+}
+
+#[test]
 fn d15_a_clock_may_run_a_minute_fast() {
     let (mut world, _) = World::with_ipam();
     let now = world.now();
@@ -178,7 +191,18 @@ fn d16_observations_are_well_formed() {
         cidrs: vec![ObservedCidr { cidr: cidr("10.0.0.0/24"), visibility: Some(visibility) }],
         ..of_kind(kind)
     };
+    let with = |attributes| ObserveResource { attributes, ..good.clone() };
+    let too_many = || (0..=check::TAGS_MAX).map(|n| (format!("key{n}"), String::new())).collect::<Tags>();
+    let long_key = || Tags::from([("k".repeat(129), String::new())]);
+    let long_value = || Tags::from([("k".to_owned(), "v".repeat(257))]);
     for (command, code) in [
+        (with(ResourceAttributes { name: Some("n".repeat(257)), ..of(ADMIN) }), Code::InvalidParameterValue),
+        (with(ResourceAttributes { parent: Some("p".repeat(257)), ..of(ADMIN) }), Code::InvalidParameterValue),
+        (with(ResourceAttributes { source: Some("s".repeat(257)), ..of(ADMIN) }), Code::InvalidParameterValue),
+        (with(ResourceAttributes { tags: too_many(), ..of(ADMIN) }), Code::InvalidParameterValue),
+        (with(ResourceAttributes { labels: too_many(), ..of(ADMIN) }), Code::InvalidParameterValue),
+        (with(ResourceAttributes { tags: long_key(), ..of(ADMIN) }), Code::InvalidParameterValue),
+        (with(ResourceAttributes { tags: long_value(), ..of(ADMIN) }), Code::InvalidParameterValue),
         (of_kind(ResourceKind::Custom), Code::InvalidParameterValue),
         (of_kind(ResourceKind::IpamPool), Code::InvalidParameterValue),
         (of_kind(ResourceKind::Instance), Code::MissingParameter),
