@@ -188,6 +188,8 @@ impl<'a> Incarnation<'a> {
             (0, _) if decided => {}
             (0, _) => _ = self.read(Duration::ZERO)?,
             (_, None) => _ = self.read(READ_BACK_WAIT_LOCAL)?,
+            // More commands may be there already: what was appended comes back meanwhile.
+            (_, Some(_)) if decided => _ = self.read(Duration::ZERO)?,
             (_, Some(_)) => _ = self.read(READ_BACK_WAIT_TOPIC)?,
         }
         if room == 0 && self.core.in_flight() == 0 {
