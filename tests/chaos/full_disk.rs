@@ -132,7 +132,8 @@ fn take_and_give_room(server: &Server, room: &Room<'_>, pool: &str, witness: &Wi
         // Questions are answered, about the last that was acknowledged.
         let latest = witness.latest(ACCOUNT);
         let shown = server.get(&format!("/v1/organizations/{ACCOUNT}?at_least={latest}&wait_seconds=30"));
-        assert_eq!(shown["revision"], latest);
+        // Or a later one, whose answer was still on its way to its client when the witness was asked.
+        assert!(shown["revision"].as_u64() >= Some(latest), "{shown} shows {latest}");
         (room.give)();
         wait_until("commands are taken again", || witness.latest(ACCOUNT) > latest);
         wait_until("it is ready again", || server.try_get("/readyz").is_some_and(|(status, _)| status == 200));
