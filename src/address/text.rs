@@ -30,3 +30,14 @@ impl<T: FromStr<Err: fmt::Display>> Visitor<'_> for Parsed<T> {
         text.parse().map_err(de::Error::custom)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::address::Cidr;
+
+    #[test]
+    fn what_is_no_text_is_told_so() {
+        let error = serde_json::from_str::<Cidr>("7").expect_err("a number is no CIDR");
+        assert!(error.to_string().contains("expected a string"), "{error}");
+    }
+}
