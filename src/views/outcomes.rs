@@ -81,11 +81,7 @@ impl Ends {
             table.put(outcome_key(&outcome.organization, moment.revision), place.with(admitted.value));
             let clock = Key::of(kinds::CLOCK, &outcome.organization).instant_descending(moment.decided_at);
             table.put(clock.into_bytes(), moment.revision.0.to_be_bytes().to_vec());
-            let head = (admitted.partition, moment);
-            match self.heads.get_mut(&outcome.organization) {
-                Some(known) => *known = head,
-                None => _ = self.heads.insert(outcome.organization.clone(), head),
-            }
+            self.heads.insert(outcome.organization.clone(), (admitted.partition, moment));
         }
         Ok(())
     }
@@ -115,9 +111,8 @@ impl Ends {
             table.put(head_key(&organization), stored::to_bytes(&head));
         }
         for (partition, newest) in &mut self.newest {
-            if let Some(id) =
-                newest.id.filter(|_| std::mem::take(&mut newest.unwritten) && !planted(Bug::NewestCommandNotKept))
-            {
+            let unwritten = std::mem::take(&mut newest.unwritten) && !planted(Bug::NewestCommandNotKept);
+            if let Some(id) = newest.id.filter(|_| unwritten) {
                 table.put(newest_key(*partition), id.as_bytes().to_vec());
             }
         }

@@ -3,7 +3,8 @@
 //! Invariant: what is in here is what the rows say, plus what the fold under way has added. A summary is written once a
 //! batch; pools and scopes are written when they change, and read once.
 
-use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::keys::{self, Space};
 use super::rows::{self, PoolRow, SummaryRow};
@@ -12,14 +13,16 @@ use crate::views::overlaps::reach;
 use crate::views::table::{Rows, Table, TableError};
 
 #[derive(Debug, Default)]
-pub struct Memory(BTreeMap<OrganizationId, Kept>);
+pub struct Memory {
+    kept: BTreeMap<OrganizationId, Kept>,
+    /// Whose summaries are not written yet.
+    unwritten: BTreeSet<OrganizationId>,
+}
 
 /// What is kept of one organisation.
 #[derive(Debug, Default)]
 pub struct Kept {
     pub summary: SummaryRow,
-    /// The summary is not written yet.
-    unwritten: bool,
     pools: BTreeMap<PoolId, PoolRow>,
     spaces: BTreeMap<ScopeId, Space>,
 }
@@ -27,26 +30,27 @@ pub struct Kept {
 impl Memory {
     /// What is kept of an organisation that an outcome changes.
     pub fn of(&mut self, rows: &dyn Rows, organization: &OrganizationId) -> Result<&mut Kept, TableError> {
-        if !self.0.contains_key(organization) {
-            let kept = Kept { summary: rows::summary(rows, organization)?, ..Kept::default() };
-            self.0.insert(organization.clone(), kept);
+        self.unwritten.insert(organization.clone());
+        match self.kept.entry(organization.clone()) {
+            Entry::Occupied(kept) => Ok(kept.into_mut()),
+            Entry::Vacant(unread) => {
+                Ok(unread.insert(Kept { summary: rows::summary(rows, organization)?, ..Kept::default() }))
+            }
         }
-        let kept = self.0.get_mut(organization).ok_or_else(|| rows::damaged("what is in memory"))?;
-        kept.unwritten = true;
-        Ok(kept)
     }
 
     /// Writes the summaries that changed.
     pub fn write(&mut self, table: &mut dyn Table) {
-        for (organization, kept) in &mut self.0 {
-            if std::mem::take(&mut kept.unwritten) {
-                rows::put(table, keys::summary(organization), &kept.summary);
+        for organization in std::mem::take(&mut self.unwritten) {
+            if let Some(kept) = self.kept.get(&organization) {
+                rows::put(table, keys::summary(&organization), &kept.summary);
             }
         }
     }
 
     pub fn clear(&mut self) {
-        self.0.clear();
+        self.kept.clear();
+        self.unwritten.clear();
     }
 }
 
