@@ -8,6 +8,7 @@
 pub mod admission;
 pub mod embedded;
 pub mod kafka;
+pub mod no_room;
 pub mod partition;
 pub mod record;
 pub mod simulated;

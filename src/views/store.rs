@@ -23,6 +23,7 @@ use rocksdb::{
 use super::position::{Position, position_key};
 use super::table::{Rows, Table, TableError, Visit};
 use super::view::Prefixes;
+use crate::log::no_room::NoRoom;
 use crate::log::record::Partition;
 
 type Db = DBWithThreadMode<MultiThreaded>;
@@ -463,10 +464,17 @@ fn check_format(path: &Path) -> Result<(), StoreError> {
 }
 
 fn io_error(path: &Path, error: &io::Error) -> StoreError {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::DiskFull { path: path.to_owned() },
-        io::ErrorKind::FileTooLarge => StoreError::FileLimit { path: path.to_owned() },
-        _ => StoreError::NotWritable { path: path.to_owned(), reason: error.to_string() },
+    let path = path.to_owned();
+    match NoRoom::of_io(error) {
+        Some(no_room) => without_room(path, no_room),
+        None => StoreError::NotWritable { path, reason: error.to_string() },
+    }
+}
+
+fn without_room(path: PathBuf, no_room: NoRoom) -> StoreError {
+    match no_room {
+        NoRoom::Disk => StoreError::DiskFull { path },
+        NoRoom::File => StoreError::FileLimit { path },
     }
 }
 
@@ -475,10 +483,8 @@ fn rocks_error(path: &Path, error: &rocksdb::Error) -> StoreError {
     let (path, reason) = (path.to_owned(), error.to_string());
     if reason.contains("lock hold by current process") || reason.contains("While lock file") {
         StoreError::InUse { path }
-    } else if ["No space left", "quota exceeded"].iter().any(|text| reason.contains(text)) {
-        StoreError::DiskFull { path }
-    } else if reason.contains("File too large") {
-        StoreError::FileLimit { path }
+    } else if let Some(no_room) = NoRoom::of_rocksdb(error) {
+        without_room(path, no_room)
     } else if ["Permission denied", "Read-only file system"].iter().any(|text| reason.contains(text)) {
         StoreError::NotWritable { path, reason }
     } else {

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use rocksdb::{DB, DBCompressionType, DBRecoveryMode, ErrorKind, Options};
 
 use super::wal;
+use crate::log::no_room::NoRoom;
 
 /// The version of the directory's format that this program writes and reads.
 pub const FORMAT_VERSION: u32 = 1;
@@ -244,14 +245,22 @@ fn claim(directory: &Path) -> Result<Claim, OpenError> {
 
 fn from_io(directory: &Path, error: &io::Error) -> OpenError {
     let directory = directory.to_owned();
+    if let Some(no_room) = NoRoom::of_io(error) {
+        return without_room(directory, no_room);
+    }
     match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => OpenError::DiskFull { directory },
-        io::ErrorKind::FileTooLarge => OpenError::FileLimit { directory },
         io::ErrorKind::PermissionDenied
         | io::ErrorKind::ReadOnlyFilesystem
         | io::ErrorKind::NotADirectory
         | io::ErrorKind::AlreadyExists => OpenError::NotWritable { directory, reason: error.to_string() },
         _ => OpenError::Failed { directory, detail: error.to_string() },
+    }
+}
+
+fn without_room(directory: PathBuf, no_room: NoRoom) -> OpenError {
+    match no_room {
+        NoRoom::Disk => OpenError::DiskFull { directory },
+        NoRoom::File => OpenError::FileLimit { directory },
     }
 }
 
@@ -266,10 +275,8 @@ fn from_store(directory: &Path, error: &rocksdb::Error) -> OpenError {
             Err(_) => "another process".to_owned(),
         };
         OpenError::InUse { directory, owner }
-    } else if says("No space left") || says("quota exceeded") {
-        OpenError::DiskFull { directory }
-    } else if says("File too large") {
-        OpenError::FileLimit { directory }
+    } else if let Some(no_room) = NoRoom::of_rocksdb(error) {
+        without_room(directory, no_room)
     } else if says("Permission denied") || says("Read-only file system") || says("Operation not permitted") {
         OpenError::NotWritable { directory, reason: text }
     } else if error.kind() == ErrorKind::Corruption || says("does not exist") || says("No such file") {

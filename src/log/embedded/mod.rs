@@ -23,6 +23,7 @@ use rocksdb::{DB, Direction, IteratorMode, ReadOptions, WriteBatch, WriteOptions
 use self::directory::Opened;
 pub use self::directory::{FORMAT_VERSION, OpenError};
 use self::encoding::{KEY_BYTES, key};
+use super::no_room::NoRoom;
 use super::record::{NewRecord, Offset, Partition, Record};
 use super::{AppendError, Appender, Log, RECORD_BYTES_MAX, ReadError, Reader};
 use crate::domain::time::Timestamp;
@@ -203,8 +204,8 @@ impl Shared {
         if let Err(error) = written {
             // The bytes may have reached the disk or not, and RocksDB writes no more: only a fresh opening tells.
             tracing::error!(%partition, offset = begin, records = records.len(), %error, "the embedded log failed");
-            let finished = match NoRoom::of(&error) {
-                Some(NoRoom { what, advice }) => {
+            let finished = match no_room_to_append(&error) {
+                Some((what, advice)) => {
                     Finished::Full(format!("{what} ({error}); {advice}, nothing else is to be done"))
                 }
                 None => {
@@ -231,28 +232,16 @@ fn refused(reason: &str) -> AppendError {
     AppendError::Refused(format!("this log takes no records: {reason}"))
 }
 
-/// The bytes found no room, and what gives them some.
-struct NoRoom {
-    what: &'static str,
-    advice: &'static str,
-}
-
-impl NoRoom {
-    /// A full disk that shows at the fsync is a failed fsync, and not meant here: what the kernel still holds of the file may
-    /// differ from what the disk has, and nobody can tell.
-    fn of(error: &rocksdb::Error) -> Option<Self> {
-        let text = error.to_string();
-        let says = |what: &str| text.contains(what);
-        if !says("While appending") {
-            return None;
-        }
-        if says("No space left") || says("quota exceeded") {
-            return Some(Self { what: "the disk is full", advice: "free some space on it" });
-        }
-        let of_file =
-            Self { what: "a file may grow no further", advice: "raise this process's limit on it (ulimit -f)" };
-        says("File too large").then_some(of_file)
+/// Where the bytes found no room: what that is, and what gives them some. A full disk that shows at the fsync is a failed
+/// fsync, and not meant here: what the kernel still holds of the file may differ from what the disk has, and nobody can tell.
+fn no_room_to_append(error: &rocksdb::Error) -> Option<(&'static str, &'static str)> {
+    if !error.to_string().contains("While appending") {
+        return None;
     }
+    Some(match NoRoom::of_rocksdb(error)? {
+        NoRoom::Disk => ("the disk is full", "free some space on it"),
+        NoRoom::File => ("a file may grow no further", "raise this process's limit on it (ulimit -f)"),
+    })
 }
 
 struct EmbeddedAppender {
