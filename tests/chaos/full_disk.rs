@@ -31,10 +31,7 @@ fn a_full_disk_refuses_in_words_answers_and_recovers() {
     let scene = Scene::plain("a_full_disk");
     let Some(disk) = SmallDisk::mount(scene.path(), 64) else { return };
     let data = disk.path.join("data");
-    let log = OpenOptions::new().create(true).append(true).open(scene.log("server")).expect("a log file");
-    let server = Server::try_spawn(&data, &["--log-format", "json"], Stdio::from(log)).expect("it starts");
-    server.wait_until_ready();
-    let pool = prepare(&server);
+    let (server, pool) = started(&scene, &data);
     let witness = Witness::default();
     let room = Room {
         take: &|| drop(disk.fill()),
@@ -59,10 +56,7 @@ fn a_limit_on_file_sizes_refuses_in_words_answers_and_recovers() {
     let scene = Scene::plain("a_limit_on_file_sizes");
     let data = scene.path().join("data");
     // The server's own log is a file as well, and may grow no further either.
-    let log = OpenOptions::new().create(true).append(true).open(scene.log("server")).expect("a log file");
-    let server = Server::try_spawn(&data, &["--log-format", "json"], Stdio::from(log)).expect("it starts");
-    server.wait_until_ready();
-    let pool = prepare(&server);
+    let (server, pool) = started(&scene, &data);
     let witness = Witness::default();
     let room = Room {
         take: &|| limit_file_sizes(&server, "0"),
@@ -78,6 +72,15 @@ fn a_limit_on_file_sizes_refuses_in_words_answers_and_recovers() {
     limited.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(&data);
     run(&mut limited).says(4, &["may grow no further", "ulimit -f"]);
     goes_on(&scene, &data, &witness);
+}
+
+/// A server that writes its log to a file of the scene, and a pool.
+fn started(scene: &Scene, data: &Path) -> (Server, String) {
+    let log = OpenOptions::new().create(true).append(true).open(scene.log("server")).expect("a log file");
+    let server = Server::try_spawn(data, &["--log-format", "json"], Stdio::from(log)).expect("it starts");
+    server.wait_until_ready();
+    let pool = prepare(&server);
+    (server, pool)
 }
 
 fn limit_file_sizes(server: &Server, bytes: &str) {
