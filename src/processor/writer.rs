@@ -3,6 +3,7 @@
 //! Crash-only (design D6): any failed or unknown delivery ends the incarnation; appender and state are
 //! dropped and the partition is taken over anew, on the same path as at the first start. It never retries an append.
 
+mod ahead;
 mod incarnation;
 mod report;
 

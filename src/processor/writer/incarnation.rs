@@ -2,17 +2,18 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use std::panic::resume_unwind;
+use std::io;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
+use super::ahead::Ahead;
 use super::{Handed, Parts, Shared, Status, Topic, report};
-use crate::log::record::{Kind, Offset, SourceOffset};
-use crate::log::{AppendError, Appender, CommandSource, Letter, ReadError, Reader, SourceRecord};
-use crate::processor::core::{Core, Effect, End, Input, Report, Request, Sourced, Then, Ticket, may_begin_at};
+use crate::log::record::{Kind, Offset, Partition, SourceOffset};
+use crate::log::{AppendError, Appender, CommandSource, Letter, ReadError, Reader};
+use crate::processor::core::{Config, Core, Effect, End, Input, Report, Request, Sourced, Then, Ticket, may_begin_at};
 use crate::processor::local::Answerer;
 use crate::processor::submit::{Answer, SubmitError};
 
@@ -28,9 +29,6 @@ const READ_BACK_WAIT_TOPIC: Duration = Duration::from_millis(1);
 const TAIL_WAIT: Duration = Duration::from_millis(200);
 const TAIL_EMPTY_READS_MAX: u32 = 10;
 
-/// Fewer commands than this are decoded by the writer alone: starting a thread costs more.
-const COMMANDS_WORTH_A_THREAD: usize = 128;
-
 /// Why an incarnation ended.
 pub(super) enum Ended {
     Core(End),
@@ -40,6 +38,8 @@ pub(super) enum Ended {
     Letters(AppendError),
     Log(ReadError),
     Source(ReadError),
+    /// The system gives no thread to read with.
+    NoThread(io::Error),
     /// Asked to leave while it wrote nothing.
     Left,
     Panicked,
@@ -58,6 +58,7 @@ impl Ended {
             | Self::NoAppender(_)
             | Self::Append(_)
             | Self::Letters(_)
+            | Self::NoThread(_)
             | Self::Panicked => Then::TakeOver,
             Self::Log(_) | Self::Source(ReadError::Damaged(_)) => Then::Stop,
         }
@@ -72,6 +73,7 @@ impl fmt::Display for Ended {
             Self::Letters(error) => write!(f, "forwards or dead letters: {error}"),
             Self::Log(error) => write!(f, "the events: {error}"),
             Self::Source(error) => write!(f, "the commands: {error}"),
+            Self::NoThread(error) => write!(f, "the system gives no thread to read with: {error}"),
             Self::Left => f.write_str("asked to leave"),
             Self::Panicked => f.write_str("a defect in the writer (the panic is in the log)"),
         }
@@ -85,7 +87,7 @@ pub(super) struct Incarnation<'a> {
     core: Core,
     reader: Box<dyn Reader>,
     appender: Box<dyn Appender>,
-    source: Option<Box<dyn CommandSource>>,
+    source: Option<Ahead<Sourced>>,
     /// Where the log ended when this began.
     tail_end: Offset,
     tail_empty_reads: u32,
@@ -110,6 +112,8 @@ impl<'a> Incarnation<'a> {
         let restored = parts.memory.restore(partition);
         let core = Core::new(parts.config, parts.rules.clone(), parts.memory.clone(), restored);
         let reader = parts.log.reader(partition, core.position()).map_err(Ended::Log)?;
+        // What the embedded log gives back lies in this process; one more change of thread would only delay answers.
+        let reader = if parts.topic.is_some() { events_ahead(reader, partition)? } else { reader };
         Ok(Self {
             parts,
             shared,
@@ -176,10 +180,9 @@ impl<'a> Incarnation<'a> {
         let room = self.core.room();
         if let Some(source) = self.source.as_mut().filter(|_| room > 0) {
             let wait = if idle && !decided { IDLE_WAIT } else { Duration::ZERO };
-            let records = source.read(room, wait).map_err(Ended::Source)?;
+            let records = source.take(room, wait).map_err(Ended::Source)?;
             if !records.is_empty() {
                 decided = true;
-                let records = decoded_by_two(records);
                 self.step(Input::Sourced { now: self.parts.clock.now(), records })?;
             }
         }
@@ -320,7 +323,7 @@ impl<'a> Incarnation<'a> {
             self.core.begin_source_anew();
             from = None;
         }
-        self.source = Some(open(topic, from)?);
+        self.source = Some(commands_ahead(open(topic, from)?, &self.parts.config)?);
         Ok(())
     }
 
@@ -341,19 +344,17 @@ impl<'a> Incarnation<'a> {
     }
 }
 
-/// Decodes commands, half of them on another thread where there are many: it is a fifth of a writer's work, and the
-/// writer alone decides how many commands a second a partition takes.
-fn decoded_by_two(mut records: Vec<SourceRecord>) -> Vec<Sourced> {
-    if records.len() < COMMANDS_WORTH_A_THREAD {
-        return records.into_iter().map(Sourced::from).collect();
-    }
-    let rest = records.split_off(records.len() / 2);
-    thread::scope(|scope| {
-        let rest = scope.spawn(|| rest.into_iter().map(Sourced::from).collect::<Vec<_>>());
-        let mut decoded: Vec<_> = records.into_iter().map(Sourced::from).collect();
-        decoded.extend(rest.join().unwrap_or_else(|panic| resume_unwind(panic)));
-        decoded
-    })
+/// Reads records beside the writer.
+fn events_ahead(mut reader: Box<dyn Reader>, partition: Partition) -> Result<Box<dyn Reader>, Ended> {
+    let read = move || reader.read(READ_RECORDS_MAX, IDLE_WAIT);
+    Ok(Box::new(Ahead::start(format!("events-{partition}"), read).map_err(Ended::NoThread)?))
+}
+
+/// Reads and decodes commands beside the writer.
+fn commands_ahead(mut source: Box<dyn CommandSource>, config: &Config) -> Result<Ahead<Sourced>, Ended> {
+    let records_max = config.limits.batch_commands_max;
+    let read = move || Ok(source.read(records_max, IDLE_WAIT)?.into_iter().map(Sourced::from).collect());
+    Ahead::start(format!("commands-{}", config.partition), read).map_err(Ended::NoThread)
 }
 
 /// Opens the command topic at the last command dealt with, or behind it when that one alone has expired.
