@@ -114,15 +114,15 @@ impl Node {
         self.life == Life::Up
     }
 
-    /// Whether anything waits to be done by a writer.
-    pub fn is_idle(&self, partition: Partition) -> bool {
+    /// Whether a writer has nothing to do: neither a command nor, when it `owns` the partition, a beginning.
+    pub fn is_idle(&self, partition: Partition, owns: bool) -> bool {
         let queued = self.queues.get(&partition).is_some_and(|queue| !queue.is_empty());
         let busy = match self.slots.get(&partition) {
             Some(Slot::Writing(writer)) => {
                 !writer.pending.is_empty() || writer.core.in_flight() > 0 || writer.core.reign().is_none()
             }
             Some(Slot::Pausing { .. }) => true,
-            None => false,
+            None => owns,
         };
         !queued && !busy
     }

@@ -633,9 +633,13 @@ impl World {
     }
 
     fn is_settled(&self) -> bool {
+        let idle = |(n, node): (usize, &Node)| {
+            let mut owners = (0..).map(Partition).zip(&self.owners);
+            owners.all(|(partition, owners)| node.is_idle(partition, owners.contains(&n)))
+        };
         let quiet = self.flights.iter().all(VecDeque::is_empty)
             && self.nodes.iter().all(Node::is_up)
-            && self.nodes.iter().all(|node| (0..self.partitions).all(|partition| node.is_idle(Partition(partition))));
+            && self.nodes.iter().enumerate().all(idle);
         quiet
             && (0..self.partitions).map(Partition).all(|partition| {
                 let topic = &self.topic[partition.0 as usize];
