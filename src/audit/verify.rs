@@ -1,6 +1,6 @@
 //! A whole log: every record of every partition, in order, through every check.
 //!
-//! Partitions are read side by side, and each by two threads: one reads, admits and hashes, the other decodes and
+//! Partitions are read side by side, and each by two threads: one reads, admits, hashes and decodes, the other
 //! judges. What does not fit is named by a second reading that gathers the evidence.
 
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Receiver, SendError, Sender};
 
 use super::checkpoint::Statement;
 use super::examiner::{Examiner, Peek};
@@ -17,6 +17,7 @@ use super::reigns::{Reigns, Stuck, Void};
 use super::report::{Finding, Head, Kind as FindingKind, Place, Report};
 use crate::domain::digest::Digest;
 use crate::domain::id::OrganizationId;
+use crate::domain::outcome::Outcome;
 use crate::log::admission::{Admission, Reign, Verdict};
 use crate::log::partition::partition_of;
 use crate::log::record::{Kind, Offset, Partition, Record};
@@ -102,19 +103,35 @@ pub fn home(log: &dyn Log, organization: &OrganizationId) -> Result<Partition, R
     Ok(partition_of(organization, partitions))
 }
 
-/// What the reading thread hands over. Outcomes are decoded by the thread that judges them: what one thread allocates
-/// and another frees costs more than the decoding itself.
+/// What the reading thread hands over.
 enum Item {
     Outcome {
-        record: Record,
+        offset: Offset,
         hash: Digest,
+        outcome: Box<Outcome>,
         /// The number that decides which partition its organisation belongs to.
         partitions: u32,
     },
+    /// An admitted record that is no outcome which this program reads.
+    Unreadable { record: Record, hash: Digest, why: String },
     /// An outcome of a reign that was never opened.
     Unopened { offset: Offset, peek: Peek },
     /// The position of the checkpoint is reached.
     Mark(Admission),
+}
+
+/// Where the reading thread hands over. What was judged comes back to be freed by the thread that allocated it: by
+/// another one it is dear.
+struct Outlet {
+    items: Sender<Vec<Item>>,
+    judged: Receiver<Vec<Item>>,
+}
+
+impl Outlet {
+    fn hand_over(&self, batch: Vec<Item>) -> Result<(), SendError<Vec<Item>>> {
+        self.judged.try_iter().for_each(drop);
+        self.items.send(batch)
+    }
 }
 
 /// What the reading thread knows at the end.
@@ -133,10 +150,18 @@ fn verify_partition(
     let end = log.end(partition)?;
     let mark = asked.checkpoint.and_then(|checkpoint| checkpoint.mark(partition));
     let mut court = Court { partition, asked, mark, examiner: Examiner::new(asked.commands), unopened: false };
-    let (sender, receiver) = crossbeam_channel::bounded(BATCHES_UNDER_WAY_MAX);
+    let (items, to_judge) = crossbeam_channel::bounded(BATCHES_UNDER_WAY_MAX);
+    let (judged, to_free) = crossbeam_channel::unbounded();
     let walked = thread::scope(|scope| {
-        let reading = scope.spawn(move || walk(log, partition, end, asked.organization, mark, &sender, seen));
-        receiver.into_iter().flatten().for_each(|item| court.take(item));
+        let outlet = Outlet { items, judged: to_free };
+        let reading = scope.spawn(move || walk(log, partition, end, asked.organization, mark, &outlet, seen));
+        for batch in to_judge {
+            for item in &batch {
+                court.take(item);
+            }
+            // The reading thread may have ended.
+            drop(judged.send(batch));
+        }
         reading.join().expect("the reading thread does not panic")
     })?;
     let stuck = walked.admission.reign.filter(|_| !court.unopened).and_then(|reign| walked.reigns.stuck(&reign));
@@ -180,7 +205,7 @@ fn walk(
     end: Offset,
     only: Option<&OrganizationId>,
     mark: Option<&Admission>,
-    items: &Sender<Vec<Item>>,
+    outlet: &Outlet,
     seen: &(dyn Fn(u64) + Sync),
 ) -> Result<Walked, ReadError> {
     let mut reader = log.reader(partition, Offset(0))?;
@@ -197,13 +222,13 @@ fn walk(
             walked.records += 1;
             batch.extend(admit(&mut walked, record, only));
         }
-        if items.send(batch).is_err() {
+        if outlet.hand_over(batch).is_err() {
             break;
         }
         seen(count);
     }
     if mark.is_some() {
-        drop(items.send(vec![Item::Mark(walked.admission.clone())]));
+        drop(outlet.hand_over(vec![Item::Mark(walked.admission.clone())]));
     }
     Ok(walked)
 }
@@ -226,8 +251,18 @@ fn admit(walked: &mut Walked, record: Record, only: Option<&OrganizationId>) -> 
             if only.is_some_and(|only| !belongs_to(&record.value, only)) {
                 return None;
             }
-            let partitions = walked.admission.reign.map_or(1, |reign| reign.partitions);
-            Some(Item::Outcome { hash: Digest::of(&record.value), record, partitions })
+            let hash = Digest::of(&record.value);
+            Some(match decode_outcome(&record.value) {
+                Ok(outcome) => {
+                    let partitions = walked.admission.reign.map_or(1, |reign| reign.partitions);
+                    Item::Outcome { offset, hash, outcome: Box::new(outcome), partitions }
+                }
+                Err(error) => {
+                    let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+                    let why = format!("{error}{}", cause.unwrap_or_default());
+                    Item::Unreadable { record, hash, why }
+                }
+            })
         }
     }
 }
@@ -254,32 +289,26 @@ struct Court<'a> {
 }
 
 impl Court<'_> {
-    fn take(&mut self, item: Item) {
+    fn take(&mut self, item: &Item) {
         match item {
-            Item::Outcome { record, hash, partitions } => {
-                let place = self.place(record.offset);
-                match decode_outcome(&record.value) {
-                    Ok(outcome) => {
-                        self.examiner.placed(&outcome.organization, place, partitions);
-                        self.examiner.outcome(&outcome, hash, place, self.mark.is_some());
-                    }
-                    Err(error) => {
-                        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
-                        let why = format!("{error}{}", cause.unwrap_or_default());
-                        self.examiner.unreadable(&record.value, hash, place, why);
-                    }
-                }
+            Item::Outcome { offset, hash, outcome, partitions } => {
+                let place = self.place(*offset);
+                self.examiner.placed(&outcome.organization, place, *partitions);
+                self.examiner.outcome(outcome, *hash, place, self.mark.is_some());
+            }
+            Item::Unreadable { record, hash, why } => {
+                self.examiner.unreadable(&record.value, *hash, self.place(record.offset), why.clone());
             }
             Item::Unopened { offset, peek } => {
-                if !self.unopened && self.examiner.goes_on(&peek) {
+                if !self.unopened && self.examiner.goes_on(peek) {
                     self.unopened = true;
                     let problem = "it would go on where its history ends, but the opening of its reign is not there, \
                                    so neither it nor what follows has an effect"
                         .to_owned();
-                    self.found(offset, Some(peek), FindingKind::Dropped, problem);
+                    self.found(*offset, Some(peek), FindingKind::Dropped, problem);
                 }
             }
-            Item::Mark(admission) => self.reach_mark(&admission),
+            Item::Mark(admission) => self.reach_mark(admission),
         }
     }
 
@@ -303,9 +332,10 @@ impl Court<'_> {
         }
     }
 
-    fn found(&mut self, offset: Offset, peek: Option<Peek>, kind: FindingKind, problem: String) {
+    fn found(&mut self, offset: Offset, peek: Option<&Peek>, kind: FindingKind, problem: String) {
         let place = self.place(offset);
-        let (organization, revision) = peek.map_or((None, None), |peek| (Some(peek.organization), peek.revision));
+        let (organization, revision) =
+            peek.map_or((None, None), |peek| (Some(peek.organization.clone()), peek.revision));
         self.examiner.report.findings.push(Finding { place, organization, revision, kind, problem });
     }
 

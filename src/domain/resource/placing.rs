@@ -161,7 +161,7 @@ pub(super) fn seen_anew(state: &mut State) -> BTreeSet<Arc<ResourceName>> {
 /// Brings free space in line with what is known of one resource.
 pub(super) fn place_anew(state: &mut State, name: &Arc<ResourceName>) {
     let after = state.resources.get(name).map(|resource| blocks_of(state, resource)).unwrap_or_default();
-    let before = state.resources.replace_blocks(name, &after);
+    let Some(before) = state.resources.replace_blocks(name, &after) else { return };
     for (scope, cidr) in before.difference(&after) {
         state.pools.unblock(*scope, *cidr);
     }

@@ -1,6 +1,6 @@
 //! All resources of one organisation, and the fold of what is observed of them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::placing::{Place, Seat, place_anew, places_of, seats};
@@ -15,7 +15,8 @@ use crate::domain::state::{RowKey, State};
 
 #[derive(Debug, Default)]
 pub struct Resources {
-    by_kind: BTreeMap<ResourceKind, BTreeMap<Box<str>, Entry>>,
+    /// By id. Looked up, never listed.
+    by_kind: BTreeMap<ResourceKind, HashMap<Box<str>, Entry>>,
     /// What is counted as observed in the free space of a scope's pools, and because of whom.
     blockers: BTreeMap<ScopeId, BlockMap<Arc<ResourceName>>>,
     /// Who is where now.
@@ -78,16 +79,16 @@ impl Resources {
         }
     }
 
-    /// Notes where a resource is counted from now on; gives where it was.
+    /// Notes where a resource is counted from now on; gives where it was, unless it was there already.
     pub(super) fn replace_blocks(
         &mut self,
         name: &Arc<ResourceName>,
         after: &BTreeSet<(ScopeId, Cidr)>,
-    ) -> BTreeSet<(ScopeId, Cidr)> {
+    ) -> Option<BTreeSet<(ScopeId, Cidr)>> {
         let entry = self.by_kind.get_mut(&name.kind).and_then(|kind| kind.get_mut(name.id.as_str()));
         let entry = entry.expect("a resource is placed before it is forgotten");
         if entry.blocks == *after {
-            return after.clone();
+            return None;
         }
         let before = std::mem::replace(&mut entry.blocks, after.clone());
         for (scope, cidr) in before.difference(after) {
@@ -101,16 +102,21 @@ impl Resources {
         for (scope, cidr) in after.difference(&before) {
             self.blockers.entry(*scope).or_default().insert(*cidr, Arc::clone(name));
         }
-        before
+        Some(before)
     }
 
-    fn entry(&mut self, name: ResourceName) -> &mut Entry {
-        let of_kind = self.by_kind.entry(name.kind).or_default();
-        of_kind.entry(name.id.as_str().into()).or_insert_with(|| Entry {
-            name: Arc::new(name.clone()),
-            resource: Resource { name, observations: Vec::new(), changed_at: Revision::ZERO },
-            blocks: BTreeSet::new(),
-        })
+    fn entry(&mut self, kind: ResourceKind, id: &str) -> &mut Entry {
+        let of_kind = self.by_kind.entry(kind).or_default();
+        if !of_kind.contains_key(id) {
+            let name = ResourceName { kind, id: id.to_owned() };
+            let entry = Entry {
+                name: Arc::new(name.clone()),
+                resource: Resource { name, observations: Vec::new(), changed_at: Revision::ZERO },
+                blocks: BTreeSet::new(),
+            };
+            of_kind.insert(id.into(), entry);
+        }
+        of_kind.get_mut(id).expect("it is there, or was put there")
     }
 
     fn forget(&mut self, name: &ResourceName) {
@@ -132,7 +138,7 @@ impl State {
 
 pub(in crate::domain) fn restore(state: &mut State, rows: Vec<Resource>) {
     for row in rows {
-        let entry = state.resources.entry(row.name.clone());
+        let entry = state.resources.entry(row.name.kind, &row.name.id);
         entry.resource = row;
         let (name, after) = (Arc::clone(&entry.name), places_of(&entry.resource));
         arrive(state, &name, after);
@@ -182,7 +188,7 @@ pub(in crate::domain) fn retracted(state: &mut State, event: &event::Observation
 }
 
 fn change(state: &mut State, revision: Revision, kind: ResourceKind, id: &str, change: impl FnOnce(&mut Resource)) {
-    let entry = state.resources.entry(ResourceName { kind, id: id.to_owned() });
+    let entry = state.resources.entry(kind, id);
     let before = places_of(&entry.resource);
     change(&mut entry.resource);
     entry.resource.changed_at = revision;
