@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::kafka;
 use crate::process::{Ended, ipam, serve};
-use crate::server::Server;
-use ipam_ledger::log::kafka::{KafkaConfig, create_topics};
+use crate::server::{Server, command};
+use ipam_ledger::log::kafka::{CommandProducer, KafkaConfig, create_topics};
 
 /// No ledger to ask.
 const UNREACHABLE: i32 = 4;
@@ -186,15 +186,7 @@ fn recreated_topics_are_not_taken_for_the_ledger() {
     let server = Server::start(&data, &flags(&config));
     server.accept("000000000001", "000000000001", "CreateIpam", &json!({"home_region": "eu-central-1"}));
     server.stop();
-    let admin = admin(&config);
-    let names = [config.events_topic(), config.commands_topic()];
-    let names = names.each_ref().map(String::as_str);
-    wait_for(admin.delete_topics(&names, &AdminOptions::new())).expect("deleted");
-    let until = Instant::now() + PATIENCE;
-    while create_topics(&config, 1, None).is_err() {
-        assert!(Instant::now() < until, "the topics cannot be made again");
-        std::thread::sleep(Duration::from_millis(200));
-    }
+    recreate(&config, &[&config.events_topic(), &config.commands_topic()]);
     serve(&data, &flags(&config)).says(UNREACHABLE, &["the log lost records or is another one", "ipam views rebuild"]);
     // Another ledger on the new topics, further on than the old one: by its name this time.
     let other = home.path().join("other");
@@ -206,10 +198,74 @@ fn recreated_topics_are_not_taken_for_the_ledger() {
     serve(&data, &flags(&config)).says(UNREACHABLE, &["of ledger", "belongs to another log", "ipam views rebuild"]);
 }
 
+/// Where only the command topic is another one, nothing is decided until an operator says so; then the new topic is
+/// read from its beginning, and what was decided before keeps its outcome.
+#[test]
+fn a_recreated_command_topic_waits_for_the_operator() {
+    const ACCOUNT: &str = "000000000001";
+    let data = tempfile::tempdir().expect("a directory");
+    let config = kafka::config_with_topics(1);
+    let quota = |value: u32| command(ACCOUNT, "SetQuota", &json!({"quota": "pool-depth", "value": value}));
+    let outcome = |server: &Server, command: &Value| {
+        let id = command["command_id"].as_str().expect("an id");
+        server.get(&format!("/v1/organizations/{ACCOUNT}/outcomes/{id}?wait_seconds=30"))
+    };
+    let server = Server::start(data.path(), &flags(&config));
+    server.accept(ACCOUNT, ACCOUNT, "CreateIpam", &json!({"home_region": "eu-central-1"}));
+    let known = quota(12);
+    let (_, first) = server.try_send(ACCOUNT, &known).expect("an answer");
+    server.stop();
+    recreate(&config, &[&config.commands_topic()]);
+
+    // What is not known is at the place of the last command decided; what is known comes again.
+    let unknown = [quota(13), quota(14), quota(15)];
+    let producer = CommandProducer::new(&config, 1).expect("a producer");
+    for command in [&known, &unknown[0], &unknown[1], &unknown[2]] {
+        let mut command = command.clone();
+        command["organization"] = json!(ACCOUNT);
+        let sent = producer.send(&ACCOUNT.parse().expect("an account"), command.to_string().as_bytes());
+        wait_for(sent.expect("handed over")).expect("the broker has it");
+    }
+    let server = Server::spawn(data.path(), &flags(&config));
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let told = server.try_get("/readyz");
+        if told
+            .as_ref()
+            .is_some_and(|(status, told)| *status == 503 && told.to_string().contains("--recreated-commands"))
+        {
+            break;
+        }
+        assert!(Instant::now() < until, "it does not tell what to do: {told:?}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    server.stop();
+
+    let server = Server::start(data.path(), &[&flags(&config)[..], &["--recreated-commands"]].concat());
+    for command in &unknown {
+        let outcome = outcome(&server, command);
+        assert!(outcome["decision"]["accepted"].is_array(), "{outcome}");
+    }
+    assert_eq!(outcome(&server, &known), first, "it keeps its outcome");
+    let next = server.accept(ACCOUNT, ACCOUNT, "SetQuota", &json!({"quota": "pool-depth", "value": 16}));
+    assert_eq!(next["revision"], 6, "five were decided before, each once: {next}");
+    server.stop();
+}
+
 /// The first command of a message that begins so, as arguments.
 fn advised_command(told: &Ended, begin: &str) -> Vec<String> {
     let line = told.err.lines().find_map(|line| Some(&line[line.find(begin)?..])).expect("an advice");
     line.split_whitespace().skip(1).map(str::to_owned).collect()
+}
+
+/// Deletes topics and makes them again.
+fn recreate(config: &KafkaConfig, names: &[&str]) {
+    wait_for(admin(config).delete_topics(names, &AdminOptions::new())).expect("deleted");
+    let until = Instant::now() + PATIENCE;
+    while create_topics(config, 1, None).is_err() {
+        assert!(Instant::now() < until, "the topics cannot be made again");
+        std::thread::sleep(Duration::from_millis(200));
+    }
 }
 
 fn make(config: &KafkaConfig, topics: &[NewTopic<'_>]) {
