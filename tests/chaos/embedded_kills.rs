@@ -20,7 +20,8 @@ use crate::server::{Server, command};
 use crate::witness::Witness;
 
 const ROUNDS: usize = 50;
-/// The views are held against views made from nothing, and the log is verified, in every so many-th round.
+/// The whole log is read again, the views are held against views made from nothing, and the log is verified, in every
+/// so many-th round.
 const THOROUGH_EVERY: usize = 10;
 pub const ACCOUNT: &str = "000000000042";
 const CLIENTS: usize = 8;
@@ -63,9 +64,14 @@ fn kills_at_any_moment_lose_and_double_nothing() {
             server.stop();
         }
         audience.listen_again(open(&data));
-        witness.check(&audience);
-        audience.revision(ACCOUNT);
+        witness.check_news(&audience);
         if round % THOROUGH_EVERY == 0 || round == rounds {
+            // What was there once is there still.
+            let heard = audience.outcomes.len();
+            audience = Audience::new(open(&data));
+            audience.listen_again(open(&data));
+            assert_eq!(audience.outcomes.len(), heard);
+            witness.check(&audience);
             thorough(&scene, &data, &pool, audience.revision(ACCOUNT));
         }
         witness.assert_nothing_found();

@@ -16,6 +16,8 @@ pub struct Witness {
 #[derive(Default)]
 struct Told {
     outcomes: BTreeMap<Key, Value>,
+    /// Told since [`Witness::check_news`].
+    news: Vec<Key>,
     /// Commands handed to Kafka itself, whose senders are told nothing.
     sent: BTreeSet<Key>,
     /// The latest acknowledged revision by organisation.
@@ -47,7 +49,9 @@ impl Witness {
         let mut told = self.told();
         let latest = told.latest.entry(organization.to_owned()).or_default();
         *latest = revision.max(*latest);
-        let before = told.outcomes.insert(key(organization, command), outcome.clone());
+        let key = key(organization, command);
+        told.news.push(key.clone());
+        let before = told.outcomes.insert(key, outcome.clone());
         drop(told);
         if before.as_ref().is_some_and(|before| before != outcome) {
             self.finding(format!("two answers to one command: {before:?} and {outcome}"));
@@ -68,17 +72,27 @@ impl Witness {
         told.outcomes.keys().chain(&told.sent).cloned().collect()
     }
 
-    /// Holds what was told against the log.
+    /// Holds all that was ever told against the log.
     pub fn check(&self, audience: &Audience) {
         let told = self.told();
-        for (key, outcome) in &told.outcomes {
-            match audience.outcomes.get(key) {
-                None => self.finding(format!("lost: {outcome}")),
-                Some(recorded) if recorded.json() != *outcome => {
-                    self.finding(format!("told {outcome}, the log has {}", recorded.json()));
-                }
-                Some(_) => {}
+        told.outcomes.iter().for_each(|(key, outcome)| self.hold_against(audience, key, outcome));
+    }
+
+    /// Holds what was told since the last time against the log.
+    pub fn check_news(&self, audience: &Audience) {
+        let mut told = self.told();
+        for key in std::mem::take(&mut told.news) {
+            self.hold_against(audience, &key, &told.outcomes[&key]);
+        }
+    }
+
+    fn hold_against(&self, audience: &Audience, key: &Key, outcome: &Value) {
+        match audience.outcomes.get(key) {
+            None => self.finding(format!("lost: {outcome}")),
+            Some(recorded) if recorded.json() != *outcome => {
+                self.finding(format!("told {outcome}, the log has {}", recorded.json()));
             }
+            Some(_) => {}
         }
     }
 
