@@ -47,12 +47,16 @@ impl<T: Send + 'static> Ahead<T> {
     pub(super) fn take(&mut self, max: usize, wait: Duration) -> Result<Vec<T>, ReadError> {
         let deadline = Instant::now() + wait;
         let mut taken = std::mem::take(&mut self.rest);
-        while taken.len() < max && self.failure.is_none() {
+        // What one read gathers is bounded in bytes; so is what is taken at once.
+        let mut batches_left = 1 + BATCHES_AHEAD;
+        while taken.len() < max && batches_left > 0 && self.failure.is_none() {
             let Some(batches) = &self.batches else { break };
             let deadline = if taken.is_empty() { deadline } else { Instant::now() };
             match batches.recv_deadline(deadline) {
-                Ok(Ok(batch)) if taken.is_empty() => taken = batch,
-                Ok(Ok(batch)) => taken.extend(batch),
+                Ok(Ok(batch)) => {
+                    batches_left -= usize::from(!batch.is_empty());
+                    taken.extend(batch);
+                }
                 Ok(Err(failure)) => self.failure = Some(failure),
                 Err(RecvTimeoutError::Timeout) => break,
                 Err(RecvTimeoutError::Disconnected) => self.end(),
