@@ -8,6 +8,7 @@
 
 mod chain;
 pub mod checkpoint;
+mod court;
 mod diagnosis;
 mod examiner;
 pub mod export;
@@ -18,8 +19,10 @@ mod reigns;
 pub mod replay;
 pub mod report;
 mod verify;
+mod walk;
 
-pub use verify::{Asked, home, verify};
+pub use verify::{Asked, verify};
+pub use walk::home;
 
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::verify::home;
+use super::walk::home;
 use crate::domain::id::{OrganizationId, Revision};
 use crate::domain::time::Timestamp;
 use crate::log::record::{Header, Kind, Offset, Partition, Record};

@@ -161,3 +161,29 @@ impl fmt::Display for Finding {
         write!(f, ": {}", self.problem)
     }
 }
+
+impl Report {
+    /// Adds what was found in another partition.
+    pub(super) fn add(&mut self, other: Self) {
+        self.ledger = self.ledger.or(other.ledger);
+        self.partitions += other.partitions;
+        self.records += other.records;
+        self.accepted += other.accepted;
+        self.rejected += other.rejected;
+        self.unattached += other.unattached;
+        self.trusted += other.trusted;
+        self.proved += other.proved;
+        for (kind, count) in other.void {
+            *self.void.entry(kind).or_default() += count;
+        }
+        self.heads.extend(other.heads);
+        self.admissions.extend(other.admissions);
+        self.unshown.extend(other.unshown);
+        self.findings.extend(other.findings);
+    }
+
+    /// The last revision and hash of an organisation, when all of it is sound.
+    pub fn head(&self, organization: &OrganizationId) -> Option<Head> {
+        self.heads.get(organization).copied()
+    }
+}
