@@ -181,9 +181,4 @@ impl Report {
         self.unshown.extend(other.unshown);
         self.findings.extend(other.findings);
     }
-
-    /// The last revision and hash of an organisation, when all of it is sound.
-    pub fn head(&self, organization: &OrganizationId) -> Option<Head> {
-        self.heads.get(organization).copied()
-    }
 }
