@@ -20,10 +20,11 @@ use crate::server::{Server, command};
 use crate::witness::Witness;
 
 const ROUNDS: usize = 50;
-/// In every so many-th round, and at most so many times, the whole log is read again, the views are held against views
-/// made from nothing, and the log is verified: it grows with the rounds.
+/// Rounds of one ledger; the next begins a new one, since all that is looked at grows with it.
+const LEDGER_ROUNDS: usize = 200;
+/// The whole log is read again, the views are held against views made from nothing, and the log is verified, in every
+/// so many-th round.
 const THOROUGH_EVERY: usize = 10;
-const THOROUGH_MAX: usize = 50;
 pub const ACCOUNT: &str = "000000000042";
 const CLIENTS: usize = 8;
 /// From the start of the load to the kill.
@@ -34,22 +35,39 @@ fn kills_at_any_moment_lose_and_double_nothing() {
     let (mut draw, seed) = Draw::seeded();
     let rounds = setting("CHAOS_ROUNDS").unwrap_or(ROUNDS);
     let scene = Scene::drawn("kills_at_any_moment", seed, &format!("CHAOS_ROUNDS={rounds}"));
-    let data = scene.path().join("data");
-    let server = start(&scene, &data);
+    let mut sum = Sum::default();
+    for first in (0..rounds).step_by(LEDGER_ROUNDS) {
+        let data = scene.path().join("data");
+        kill_one_ledger(&scene, &data, &mut draw, LEDGER_ROUNDS.min(rounds - first), &mut sum);
+        std::fs::remove_dir_all(&data).expect("deleted");
+    }
+    println!("{rounds} rounds: {sum:?}");
+}
+
+/// What a run did.
+#[derive(Debug, Default)]
+struct Sum {
+    kills_under_load: usize,
+    kills_while_it_started: usize,
+    orderly_stops: usize,
+    outcomes: usize,
+    outcomes_told: usize,
+}
+
+fn kill_one_ledger(scene: &Scene, data: &Path, draw: &mut Draw, rounds: usize, sum: &mut Sum) {
+    let server = start(scene, data);
     let pool = prepare(&server);
     server.kill();
 
     let (witness, mut unanswered) = (Witness::default(), Vec::new());
-    let mut audience = Audience::new(open(&data));
-    let (mut kills, mut stops, mut young) = (0, 0, 0);
-    let thorough_every = THOROUGH_EVERY.max(rounds / THOROUGH_MAX);
+    let mut audience = Audience::new(open(data));
     for round in 1..=rounds {
         if draw.one_in(5) {
             // Killed while it starts: it may have listened already, or not.
-            young += 1;
-            kill_young(&scene, &data, draw.millis(1, 400));
+            sum.kills_while_it_started += 1;
+            kill_young(scene, data, draw.millis(1, 400));
         }
-        let server = start(&scene, &data);
+        let server = start(scene, data);
         for command in std::mem::take(&mut unanswered) {
             let answer = server.try_send(ACCOUNT, &command).expect("the server answers");
             let outcome = outcome(answer).expect("an outcome");
@@ -57,32 +75,29 @@ fn kills_at_any_moment_lose_and_double_nothing() {
         }
         // An orderly stop flushes the views, so that later kills meet views that are half as old.
         let signal = if draw.one_in(5) { "-TERM" } else { "-KILL" };
-        unanswered = load(&server, &pool, &mut draw, &witness, signal);
+        unanswered = load(&server, &pool, draw, &witness, signal);
         if signal == "-KILL" {
-            kills += 1;
+            sum.kills_under_load += 1;
             server.kill();
         } else {
-            stops += 1;
+            sum.orderly_stops += 1;
             server.stop();
         }
-        audience.listen_again(open(&data));
+        audience.listen_again(open(data));
         witness.check_news(&audience);
-        if round % thorough_every == 0 || round == rounds {
+        if round % THOROUGH_EVERY == 0 || round == rounds {
             // What was there once is there still.
             let heard = audience.outcomes.len();
-            audience = Audience::new(open(&data));
-            audience.listen_again(open(&data));
+            audience = Audience::new(open(data));
+            audience.listen_again(open(data));
             assert_eq!(audience.outcomes.len(), heard);
             witness.check(&audience);
-            thorough(&scene, &data, &pool, audience.revision(ACCOUNT));
+            thorough(scene, data, &pool, audience.revision(ACCOUNT));
         }
         witness.assert_nothing_found();
     }
-    let recorded = audience.outcomes.len();
-    println!(
-        "{rounds} rounds: {kills} kills under load, {young} while it started, {stops} orderly stops; {recorded} outcomes; {}",
-        witness.summary()
-    );
+    sum.outcomes += audience.outcomes.len();
+    sum.outcomes_told += witness.expected().len();
 }
 
 fn start(scene: &Scene, data: &Path) -> Server {
