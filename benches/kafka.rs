@@ -46,7 +46,10 @@ const POLL: Duration = Duration::from_millis(1);
 
 fn main() {
     let mut best = [0.0_f64; 4];
-    println!("{:>12} {:>12} {:>22} {:>22}   records/s", "ledger", "empty", "transactions", "without offsets");
+    println!(
+        "{:>12} {:>12} {:>22} {:>22}   records/s; ledger / empty",
+        "ledger", "empty", "transactions", "without offsets"
+    );
     for _ in 0..ROUNDS {
         let config = config();
         let ledger = ledger(&config);
@@ -54,7 +57,7 @@ fn main() {
         let empty = empty(&config, &outcomes);
         let rates = [ledger, empty, transactional(&config, &outcomes, true), transactional(&config, &outcomes, false)];
         let [ledger, empty, transactions, without] = rates;
-        println!("{ledger:>12.0} {empty:>12.0} {transactions:>22.0} {without:>22.0}");
+        println!("{ledger:>12.0} {empty:>12.0} {transactions:>22.0} {without:>22.0}   {:.2}", ledger / empty);
         best.iter_mut().zip(rates).for_each(|(best, rate)| *best = best.max(rate));
     }
     let [ledger, empty, transactions, without] = best;
