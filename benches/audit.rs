@@ -1,7 +1,7 @@
 //! How long an audit takes, against reading the same log and hashing the same bytes.
 //!
 //! The other side: one thread reads an embedded log of some 200,000 outcomes in one partition and takes the SHA-256 of
-//! every value. `verify` reads, admits and hashes on one thread, decodes and judges on another; so its processor time is
+//! every value. `verify` reads, admits, hashes and decodes on one thread, judges on another; so its processor time is
 //! shown beside its time. `replay` folds the same log into all views in an empty directory, until they can be asked, as
 //! `ipam audit replay` does.
 //!

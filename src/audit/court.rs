@@ -15,7 +15,7 @@ pub(super) struct Court<'a> {
     only: Option<&'a OrganizationId>,
     checkpoint: Option<&'a Statement>,
     /// The checkpoint's place in this partition. Until it is reached, outcomes are trusted.
-    mark: Option<&'a Admission>,
+    pub mark: Option<&'a Admission>,
     pub examiner: Examiner<'a>,
     /// A reign without its opening was found.
     pub unopened: bool,

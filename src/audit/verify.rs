@@ -74,8 +74,8 @@ fn verify_partition(
     seen: &(dyn Fn(u64) + Sync),
 ) -> Result<Report, ReadError> {
     let end = log.end(partition)?;
-    let mark = asked.checkpoint.and_then(|checkpoint| checkpoint.mark(partition));
     let mut court = Court::new(partition, asked.organization, asked.checkpoint, asked.commands);
+    let mark = court.mark;
     let (items, to_judge) = crossbeam_channel::bounded(BATCHES_UNDER_WAY_MAX);
     let (judged, to_free) = crossbeam_channel::unbounded();
     let walked = thread::scope(|scope| {

@@ -88,10 +88,8 @@ fn kill_one_ledger(scene: &Scene, data: &Path, draw: &mut Draw, rounds: usize, s
         if round % THOROUGH_EVERY == 0 || round == rounds {
             // What was there once is there still.
             let heard = audience.outcomes.len();
-            audience = Audience::new(open(data));
-            audience.listen_again(open(data));
+            audience = log_read_anew(data, &witness);
             assert_eq!(audience.outcomes.len(), heard);
-            witness.check(&audience);
             thorough(scene, data, &pool, audience.revision(ACCOUNT));
         }
         witness.assert_nothing_found();
@@ -199,13 +197,19 @@ fn thorough(scene: &Scene, data: &Path, pool: &str, revision: u64) {
 
 /// The log of a server that was stopped holds what was told, once each, and an auditor is content.
 pub fn assert_log_is_whole(home: &Path, data: &Path, witness: &Witness) {
+    log_read_anew(data, witness);
+    assert_audit_is_clean(home, data);
+}
+
+/// A log, read from its beginning and held against all that was told.
+fn log_read_anew(data: &Path, witness: &Witness) -> Audience {
     let mut audience = Audience::new(open(data));
     let expected = witness.expected();
     assert_eq!(audience.listen(&expected), expected.len());
     witness.check(&audience);
     audience.revision(ACCOUNT);
     witness.assert_nothing_found();
-    assert_audit_is_clean(home, data);
+    audience
 }
 
 fn assert_audit_is_clean(home: &Path, data: &Path) {

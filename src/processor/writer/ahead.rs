@@ -59,7 +59,11 @@ impl<T: Send + 'static> Ahead<T> {
                 }
                 Ok(Err(failure)) => self.failure = Some(failure),
                 Err(RecvTimeoutError::Timeout) => break,
-                Err(RecvTimeoutError::Disconnected) => self.end(),
+                Err(RecvTimeoutError::Disconnected) => {
+                    if let Some(Err(panic)) = self.end() {
+                        resume_unwind(panic);
+                    }
+                }
             }
         }
         if taken.len() > max {
@@ -70,13 +74,13 @@ impl<T: Send + 'static> Ahead<T> {
             None => Ok(taken),
         }
     }
+}
 
-    /// Waits for the thread; its panic goes on in this one.
-    fn end(&mut self) {
+impl<T> Ahead<T> {
+    /// Waits for the thread, which ends when nobody takes what it reads; gives its panic.
+    fn end(&mut self) -> Option<thread::Result<()>> {
         self.batches = None;
-        if let Some(Err(panic)) = self.thread.take().map(JoinHandle::join) {
-            resume_unwind(panic);
-        }
+        self.thread.take().map(JoinHandle::join)
     }
 }
 
@@ -88,12 +92,8 @@ impl Reader for Ahead<Record> {
 
 impl<T> Drop for Ahead<T> {
     fn drop(&mut self) {
-        // The thread ends when nobody takes what it read.
-        self.batches = None;
-        if let Some(thread) = self.thread.take() {
-            // Its panic is in the log, and nothing waits for what it read.
-            let _ = thread.join();
-        }
+        // A panic is in the log, and nothing waits for what it read.
+        let _ = self.end();
     }
 }
 
