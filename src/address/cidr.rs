@@ -257,7 +257,7 @@ impl fmt::Debug for Cidr {
 
 impl Serialize for Cidr {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        text::written(self, serializer)
     }
 }
 

@@ -151,7 +151,7 @@ impl FromStr for AddressCount {
 
 impl Serialize for AddressCount {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        crate::address::text::written(self, serializer)
     }
 }
 

@@ -35,7 +35,7 @@ macro_rules! serde_as_text {
     ($name:ty, $title:expr, $pattern:expr) => {
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
+                $crate::address::text::written(self, serializer)
             }
         }
         impl<'de> Deserialize<'de> for $name {

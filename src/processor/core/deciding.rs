@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::recent::{Key, Place};
+use super::recent::Key;
 use super::rules::guarded;
 use super::{Core, Decided, Effect, End, InFlight, Report, Request, Sourced, Stream, Ticket, Waiter};
 use crate::domain::digest::Digest;
@@ -11,7 +11,7 @@ use crate::domain::outcome::{Decision, Moment, Outcome, SCHEMA_VERSION};
 use crate::domain::rejection::{Code, Rejection};
 use crate::domain::time::Timestamp;
 use crate::domain::{Context, State};
-use crate::log::record::{Epoch, Header, Kind, NewRecord, Partition, SourceOffset};
+use crate::log::record::{Epoch, Header, Kind, NewRecord, Partition, Seq, SourceOffset};
 use crate::log::wire::{Decoded, Envelope, Undecodable, encode_outcome};
 use crate::log::{Letter, SourceRecord};
 use crate::planted::{Bug, planted};
@@ -38,15 +38,15 @@ enum Left {
 /// What is known of a command's id.
 enum Seen {
     New,
-    /// The same command: its outcome, and where that is.
+    /// The same command: its outcome, and that record's number if this incarnation appended it.
     Same {
         value: Arc<[u8]>,
-        place: Place,
+        seq: Option<Seq>,
     },
     /// Another command had the id first.
     Other {
         first: Digest,
-        place: Place,
+        seq: Option<Seq>,
     },
 }
 
@@ -166,22 +166,22 @@ impl Core {
     ) -> Result<Left, End> {
         let (id, digest) = id_of(&decoded);
         let key: Key = (organization_of(&decoded).clone(), id);
-        let (place, value, repeated) = match self.seen(&key, digest)? {
+        let (seq, value, repeated) = match self.seen(&key, digest)? {
             Seen::New => {
                 self.decide_new(key, decoded, source, ticket, batch, effects);
                 return Ok(Left::Outcome);
             }
-            Seen::Same { value, place } => {
+            Seen::Same { value, seq } => {
                 self.tally.duplicates += 1;
-                (place, value, true)
+                (seq, value, true)
             }
-            Seen::Other { first, place } => {
+            Seen::Other { first, seq } => {
                 self.tally.mismatches += 1;
-                (place, mismatch(decoded, first, batch.now), false)
+                (seq, mismatch(decoded, first, batch.now), false)
             }
         };
         if let Some(ticket) = ticket {
-            match self.waiters_of(place).filter(|_| !planted(Bug::DuplicateAnsweredEarly)) {
+            match self.waiters_of(seq).filter(|_| !planted(Bug::DuplicateAnsweredEarly)) {
                 Some(waiters) => waiters.push(Waiter { ticket, instead: (!repeated).then_some(value) }),
                 None => effects.push(Effect::Answer { ticket, value, repeated }),
             }
@@ -190,18 +190,18 @@ impl Core {
     }
 
     fn seen(&self, key: &Key, digest: Digest) -> Result<Seen, End> {
-        let (first, value, place) = match self.recents.get(key) {
-            Some(recent) => (recent.digest, Arc::clone(&recent.value), recent.place),
+        let (first, value, seq) = match self.recents.get(key) {
+            Some(recent) => (recent.digest, Arc::clone(&recent.value), recent.seq),
             None if !self.recents.may_be_older(key.1) => return Ok(Seen::New),
             None => match self.memory.outcome_of(&key.0, key.1)? {
-                Some(known) => (known.digest, known.value, Place::Folded),
+                Some(known) => (known.digest, known.value, None),
                 None => return Ok(Seen::New),
             },
         };
         if first != digest && planted(Bug::MismatchDecided) {
             return Ok(Seen::New);
         }
-        Ok(if first == digest { Seen::Same { value, place } } else { Seen::Other { first, place } })
+        Ok(if first == digest { Seen::Same { value, seq } } else { Seen::Other { first, seq } })
     }
 
     fn decide_new(

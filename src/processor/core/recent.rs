@@ -17,14 +17,8 @@ pub(super) type Key = (OrganizationId, CommandId);
 pub(super) struct Recent {
     pub digest: Digest,
     pub value: Arc<[u8]>,
-    pub place: Place,
-}
-
-/// Whether the outcome is acknowledged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
-    InFlight(Seq),
-    Folded,
+    /// The number of the record that this incarnation appended; `None` when it read the outcome.
+    pub seq: Option<Seq>,
 }
 
 pub(super) struct Recents {
@@ -67,22 +61,19 @@ impl Recents {
 
     pub fn decided(&mut self, key: Key, digest: Digest, value: Arc<[u8]>, seq: Seq) {
         self.bytes += value.len();
-        self.by_id.insert(key, Recent { digest, value, place: Place::InFlight(seq) });
+        self.by_id.insert(key, Recent { digest, value, seq: Some(seq) });
     }
 
     /// Its own reader has folded the outcome as valid.
     pub fn acknowledged(&mut self, key: Key, offset: Offset) {
-        if let Some(recent) = self.by_id.get_mut(&key) {
-            recent.place = Place::Folded;
-            self.order.push_back((offset, key));
-        }
+        self.order.push_back((offset, key));
     }
 
     /// An outcome of the tail. The first one of an id stays the one that counts.
     pub fn folded(&mut self, key: Key, digest: Digest, value: Arc<[u8]>, offset: Offset) {
         if !self.by_id.contains_key(&key) {
             self.bytes += value.len();
-            self.by_id.insert(key.clone(), Recent { digest, value, place: Place::Folded });
+            self.by_id.insert(key.clone(), Recent { digest, value, seq: None });
             self.order.push_back((offset, key));
         }
     }

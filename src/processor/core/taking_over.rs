@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::recent::Place;
 use super::rules::guarded;
 use super::{CLOCK_OFF_MAX, Core, Effect, End, InFlight, Phase, Report, Stream, Waiter, apart};
 use crate::domain::State;
@@ -188,10 +187,9 @@ impl Core {
     }
 
     /// Those who wait for an outcome in flight; `None` when it is acknowledged already.
-    pub(super) fn waiters_of(&mut self, place: Place) -> Option<&mut Vec<Waiter>> {
-        let Place::InFlight(seq) = place else { return None };
+    pub(super) fn waiters_of(&mut self, seq: Option<Seq>) -> Option<&mut Vec<Waiter>> {
         let first = self.in_flight.front()?.seq;
-        let index = usize::try_from(seq.0.checked_sub(first.0)?).ok()?;
+        let index = usize::try_from(seq?.0.checked_sub(first.0)?).ok()?;
         self.in_flight.get_mut(index)?.decided.as_mut().map(|decided| &mut decided.waiters)
     }
 }
