@@ -66,6 +66,8 @@ bugs!(
     ResumesTooFar,
     /// A command topic that was recreated is read on from where the old one was left.
     OtherSourceUnchecked,
+    /// A record that left no outcome is not compared with what stands there now.
+    PassedUnchecked,
     /// Commands that expired undecided are passed over.
     ExpiredUnnoticed,
     /// A deposed writer carries on.

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::record::{Epoch, EpochOpened, Header, Kind, LedgerId, Offset, Record, Seq, SourceOffset, WriterId};
+use crate::domain::digest::Digest;
 use crate::planted::{Bug, planted};
 
 /// The state of the fold. Two readers at the same offset hold equal values.
@@ -16,6 +17,10 @@ pub struct Admission {
     pub reign: Option<Reign>,
     /// The source offset of the last valid record that has one: processing goes on behind it.
     pub source: Option<SourceOffset>,
+    /// The SHA-256 of the value that stood there in the command topic, when that left no outcome here: a topic that was
+    /// recreated has another one. An outcome says itself which command it answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passed: Option<Digest>,
     /// The offset behind the last record folded.
     pub next: Offset,
     /// How many records were void so far.
@@ -72,7 +77,7 @@ impl Admission {
         let verdict = match record.header {
             None => Err(Void::ForeignHeaders),
             Some(header) if header.kind == Kind::EpochOpened => self.open(header, &record.value),
-            Some(header) => self.go_on(header),
+            Some(header) => self.go_on(header, &record.value),
         };
         verdict.unwrap_or_else(|void| {
             self.void_count += 1;
@@ -108,7 +113,7 @@ impl Admission {
         Ok(Verdict::Opened(opened))
     }
 
-    fn go_on(&mut self, header: Header) -> Result<Verdict, Void> {
+    fn go_on(&mut self, header: Header, value: &[u8]) -> Result<Verdict, Void> {
         let open = self.reign.map(|reign| reign.epoch);
         let is_open = |reign: &&mut Reign| reign.epoch == header.epoch || planted(Bug::AdmissionEpochNotOpen);
         let Some(reign) = self.reign.as_mut().filter(is_open) else {
@@ -120,6 +125,7 @@ impl Admission {
         reign.next_seq = reign.next_seq.next();
         if header.source.is_some() {
             self.source = header.source;
+            self.passed = (header.kind == Kind::Passed).then(|| digest_in(value)).flatten();
         }
         Ok(match header.kind {
             Kind::Outcome => Verdict::Outcome(header),
@@ -133,6 +139,11 @@ impl Admission {
     pub fn next_epoch(&self) -> Epoch {
         self.reign.map_or(Epoch(1), |reign| reign.epoch.next())
     }
+}
+
+/// What a `Passed` says of the last command that it passes over; nothing where it is none of a processor's.
+fn digest_in(value: &[u8]) -> Option<Digest> {
+    str::from_utf8(value).ok()?.parse().ok()
 }
 
 #[cfg(test)]

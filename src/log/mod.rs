@@ -107,6 +107,12 @@ pub trait CommandSource: Send {
     /// # Errors
     /// When the source cannot be read.
     fn read(&mut self, records_max: usize, wait: Duration) -> Result<Vec<SourceRecord>, ReadError>;
+
+    /// The offset behind the last command.
+    ///
+    /// # Errors
+    /// When the source cannot be reached.
+    fn end(&self) -> Result<SourceOffset, ReadError>;
 }
 
 /// One record of `ipam.commands`, as it came.

@@ -76,7 +76,8 @@ pub enum Kind {
     EpochOpened,
     /// A command was decided. The value is `domain::outcome::Outcome`.
     Outcome,
-    /// Commands up to the source offset are dealt with and left no outcome here. No value.
+    /// Commands up to the source offset are dealt with and left no outcome here. The value is the SHA-256 of the last
+    /// one's value, as text.
     Passed,
 }
 

@@ -374,7 +374,6 @@ impl World {
             writer.core.begin_source_anew();
             from = None;
             self.oracle.lanes[partition.0 as usize].begins_anew = true;
-            self.topic_is_known(partition);
             self.coverage.hit("way", "a recreated topic from its beginning");
         }
         match self.topic[partition.0 as usize].open(from) {

@@ -43,11 +43,7 @@ impl World {
     pub fn produce(&mut self) {
         if self.fault(Fault::Garbage) {
             let partition = self.any_partition();
-            let bytes = self.random.bytes::<9>().to_vec();
-            let options = [bytes, b"{\"command_id\":".to_vec(), b"[]".to_vec(), b"{\"type\":\"AddAccount\"}".to_vec()];
-            let garbage = self.random.of(&options).cloned().expect("there are some");
-            self.put(partition, None, garbage, false);
-            return;
+            return self.put_garbage(partition);
         }
         let organization = self.random.of(&self.organizations).cloned().expect("there is one");
         if self.producers.set_up.insert(organization.clone()) {
@@ -64,6 +60,19 @@ impl World {
             self.command(&organization, asks, body)
         };
         self.send(command);
+    }
+
+    pub fn put_garbage(&mut self, partition: Partition) {
+        let bytes = self.random.bytes::<9>();
+        let number = bytes[0];
+        let options = [
+            bytes.to_vec(),
+            b"{\"command_id\":".to_vec(),
+            format!("[{number}]").into_bytes(),
+            b"{\"type\":\"AddAccount\"}".to_vec(),
+        ];
+        let garbage = self.random.of(&options).cloned().expect("there are some");
+        self.put(partition, None, garbage, false);
     }
 
     /// Everything that an organisation needs, in one go. What goes wrong is asked for again later.

@@ -14,13 +14,10 @@ use super::world::World;
 pub struct Topic {
     begin: u64,
     records: Vec<SourceRecord>,
-    /// How often it was made anew.
-    pub generation: u32,
-    /// It was made anew, and producers do not find it until a writer reads it from its beginning. Otherwise they might put
-    /// something where the writer goes on that nobody can tell from what was there: no command of that partition.
-    being_made: bool,
-    /// How many records the one before had.
-    before: u64,
+    /// It was made anew, once.
+    pub is_another: bool,
+    /// The records of the one before.
+    before: Vec<SourceRecord>,
     /// Something was lost: where a writer stands says no more what is dealt with.
     pub disturbed: bool,
     decided: Decided,
@@ -48,9 +45,9 @@ impl Topic {
         SourceOffset(self.begin + self.records.len() as u64)
     }
 
-    /// `None` while it takes none.
+    /// `None` where the topic before this one has the very same record: nobody can tell the one from the other by that.
     pub fn put(&mut self, key: Option<Vec<u8>>, value: Vec<u8>, forwarded: bool) -> Option<SourceRecord> {
-        if self.being_made {
+        if self.before.get(self.records.len()).is_some_and(|before| before.value == value) {
             return None;
         }
         let record = SourceRecord { offset: self.end(), key, value, forwarded };
@@ -70,10 +67,10 @@ impl Topic {
 
     /// As the driver opens it: at the last command dealt with, or behind it when that one has expired.
     pub fn open(&mut self, from: Option<SourceOffset>) -> Result<SourceOffset, End> {
-        let at = from.unwrap_or_default();
-        if at > self.end() {
-            return Err(End::SourceEnds { offset: at, end: self.end() });
+        if let Some(offset) = from.filter(|dealt_with| self.end() <= *dealt_with) {
+            return Err(End::SourceEnds { offset, end: self.end() });
         }
+        let at = from.unwrap_or_default();
         if at < self.begin() {
             may_begin_at(self.begin(), from, self.decided.skip_expired)?;
         }
@@ -98,51 +95,35 @@ impl World {
         self.tell(|| format!("commands of {partition} before {begin} expire, dealt with before {}", dealt_with.0));
     }
 
-    /// Whether a topic made anew would be noticed in every partition: by the command that stands where the writer goes on,
-    /// or by its being too short.
     pub fn may_recreate(&self) -> bool {
-        let everywhere = (0..self.partitions).all(|partition| !self.homes(Partition(partition)).is_empty());
-        everywhere && !self.topic.iter().any(|topic| topic.disturbed)
+        !self.topic.iter().any(|topic| topic.disturbed)
     }
 
-    fn homes(&self, partition: Partition) -> Vec<OrganizationId> {
-        self.organizations.iter().filter(|id| self.oracle.once.home_of(id) == partition).cloned().collect()
-    }
-
-    /// The topic is deleted and made anew. Whoever reads it is told so, as Kafka does.
+    /// The topic is deleted and made anew: empty, or with so much in it that something stands where a writer may go on.
+    /// Whoever reads it is told so, as Kafka does.
     pub fn recreate_commands(&mut self) {
         for partition in (0..self.partitions).map(Partition) {
-            let before = self.topic[partition.0 as usize].end().0;
-            self.topic[partition.0 as usize] = Topic { generation: 1, disturbed: true, ..Topic::default() };
+            let topic = &mut self.topic[partition.0 as usize];
+            let before = std::mem::take(&mut topic.records);
+            let most = before.len() + 3;
+            *topic = Topic { is_another: true, before, disturbed: true, ..Topic::default() };
             self.oracle.once.recreated(partition);
             self.nodes.iter_mut().for_each(|node| node.lose_source(partition));
-            // A writer that dealt with the first record alone would find an empty topic in order.
-            let longer_than_one = self.oracle.lane(partition).source > Some(SourceOffset(0));
-            let empty = longer_than_one && self.random.one_in(2);
-            self.tell(|| format!("the topic of {partition} is made anew, empty: {empty}"));
-            let topic = &mut self.topic[partition.0 as usize];
-            (topic.before, topic.being_made) = (before, empty);
-            if !empty {
-                self.fill(partition);
+            let records = if self.random.one_in(2) { 0 } else { self.random.below(most) };
+            self.tell(|| format!("the topic of {partition} is made anew with {records} records"));
+            for _ in 0..records {
+                self.put_anything(partition);
             }
         }
     }
 
-    /// A writer reads a topic that was made anew from its beginning: producers find it, too.
-    pub fn topic_is_known(&mut self, partition: Partition) {
-        if std::mem::take(&mut self.topic[partition.0 as usize].being_made) {
-            self.fill(partition);
+    /// Most of it is not this partition's, as with a foreign partitioner.
+    fn put_anything(&mut self, partition: Partition) {
+        if self.random.one_in(4) {
+            return self.put_garbage(partition);
         }
-    }
-
-    /// So many new commands that one stands wherever a writer may go on: until something of this topic is dealt with,
-    /// each that starts finds out anew.
-    fn fill(&mut self, partition: Partition) {
-        let homes = self.homes(partition);
-        for _ in 0..=self.topic[partition.0 as usize].before + self.random.below(3) as u64 {
-            let organization = self.random.of(&homes).cloned().expect("there is one");
-            self.put_new_command(partition, organization);
-        }
+        let organization = self.random.of(&self.organizations).cloned().expect("there is one");
+        self.put_new_command(partition, organization);
     }
 
     fn put_new_command(&mut self, partition: Partition, organization: OrganizationId) {
@@ -167,7 +148,7 @@ impl World {
                 self.oracle.once.excuse_expired(partition);
             }
             End::OtherSource { .. } | End::SourceEnds { .. } => {
-                assert!(topic.generation > 0, "the topic is the one of before: {end}");
+                assert!(topic.is_another, "the topic is the one of before: {end}");
                 topic.decided.recreated = true;
             }
             other => panic!("a writer stops for good: {other}"),

@@ -425,7 +425,7 @@ impl World {
         let possible = match kind {
             Fault::Crash | Fault::Pause => self.nodes[n].is_up(),
             Fault::Rebalance => self.nodes.len() > 1,
-            Fault::CommandsExpire => self.topic[partition.0 as usize].generation == 0,
+            Fault::CommandsExpire => !self.topic[partition.0 as usize].is_another,
             Fault::CommandsRecreated => self.may_recreate(),
             Fault::ForeignRecord
             | Fault::ForeignLedger

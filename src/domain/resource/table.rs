@@ -1,6 +1,6 @@
 //! All resources of one organisation, and the fold of what is observed of them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::placing::{Place, Seat, place_anew, places_of, seats};
@@ -28,8 +28,7 @@ pub struct Resources {
 struct Occupants {
     /// By whom they are seen: their blocks are counted there, and nowhere else.
     seats: Vec<Seat>,
-    /// All of an account may be in one place: sorted, each that comes or goes would be compared with many names.
-    resources: HashSet<Arc<ResourceName>>,
+    resources: BTreeSet<Arc<ResourceName>>,
 }
 
 #[derive(Debug)]
@@ -62,7 +61,7 @@ impl Resources {
         self.places.iter().map(|(place, occupants)| (place, occupants.seats.as_slice()))
     }
 
-    /// Notes by whom a place is seen from now on; gives who is there, in no order.
+    /// Notes by whom a place is seen from now on; gives who is there.
     pub(super) fn seat(&mut self, place: &Place, seats: Vec<Seat>) -> impl Iterator<Item = Arc<ResourceName>> {
         let occupants = self.places.get_mut(place).map(|occupants| {
             occupants.seats = seats;
@@ -151,7 +150,7 @@ pub(in crate::domain) fn restore(state: &mut State, rows: Vec<Resource>) {
 fn arrive(state: &mut State, name: &Arc<ResourceName>, places: impl IntoIterator<Item = Place>) {
     for place in places {
         if !state.resources.places.contains_key(&place) {
-            let occupants = Occupants { seats: seats(state, &place), resources: HashSet::new() };
+            let occupants = Occupants { seats: seats(state, &place), resources: BTreeSet::new() };
             state.resources.places.insert(place.clone(), occupants);
         }
         if let Some(occupants) = state.resources.places.get_mut(&place) {

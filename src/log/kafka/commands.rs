@@ -40,6 +40,10 @@ impl CommandSource for KafkaCommandSource {
     fn read(&mut self, records_max: usize, wait: Duration) -> Result<Vec<SourceRecord>, ReadError> {
         self.raw.read(records_max, wait, source_record)
     }
+
+    fn end(&self) -> Result<SourceOffset, ReadError> {
+        Ok(SourceOffset(self.raw.end()?.0))
+    }
 }
 
 fn source_record(offset: Offset, message: &BorrowedMessage<'_>) -> SourceRecord {

@@ -38,6 +38,11 @@ impl RawReader {
         Ok(Self { log: log.clone(), topic, partition, consumer, next: from })
     }
 
+    /// The offset behind the last record of the partition.
+    pub(super) fn end(&self) -> Result<Offset, ReadError> {
+        Ok(self.log.watermarks(&self.topic, self.partition)?.1)
+    }
+
     /// Gathers what `take` makes of the messages, at most `records_max`; waits up to `wait` for the first.
     pub(super) fn read<T>(
         &mut self,

@@ -62,19 +62,20 @@ impl Core {
         for Sourced { record, decoded } in records {
             let offset = record.offset;
             if self.source.is_some_and(|dealt_with| offset <= dealt_with) {
-                self.verify_source(offset, &decoded)?;
+                self.verify_source(&record, &decoded)?;
                 continue;
             }
             self.source = Some(offset);
-            let left = self.decide_record(record, decoded, &mut batch, effects)?;
-            passed = (left == Left::Nothing).then_some(offset);
+            let value = self.decide_record(record, decoded, &mut batch, effects)?;
+            passed = value.map(|value| (offset, value));
             if self.leaving.is_some() {
                 // The rest is read again by the next incarnation.
                 break;
             }
         }
-        if let Some(source) = passed.filter(|_| !planted(Bug::PassedLeftOut)) {
-            self.push(&mut batch, Kind::Passed, Some(source), None, Arc::default(), None);
+        if let Some((source, value)) = passed.filter(|_| !planted(Bug::PassedLeftOut)) {
+            let value = value.to_string().into_bytes();
+            self.push(&mut batch, Kind::Passed, Some(source), None, value.into(), None);
         }
         batch.close(effects);
         Ok(())
@@ -120,40 +121,44 @@ impl Core {
         (self.config.partition_of)(organization_of(decoded), self.partitions())
     }
 
+    /// Gives the hash of the record's value where it leaves no outcome here.
     fn decide_record(
         &mut self,
         record: SourceRecord,
         decoded: Result<Decoded, Undecodable>,
         batch: &mut Batch,
         effects: &mut Vec<Effect>,
-    ) -> Result<Left, End> {
+    ) -> Result<Option<Digest>, End> {
         let SourceRecord { offset, key, value, forwarded } = record;
         let from = self.config.partition;
         let dead = |reason: String, key, value| Letter::Dead { from, offset, reason, key, value };
         let decoded = match decoded {
             Ok(decoded) => decoded,
             Err(undecodable) => {
+                let passed = Digest::of(&value);
                 batch.letters.push(dead(undecodable.0, key, value));
-                return Ok(Left::Nothing);
+                return Ok(Some(passed));
             }
         };
         let to = self.home_of(&decoded);
         if to != from && !planted(Bug::DecidedWhereItLanded) {
+            let passed = Digest::of(&value);
             batch.letters.push(if forwarded && !planted(Bug::ForwardedAgain) {
                 dead(format!("it was forwarded here, but partition {to} decides it"), key, value)
             } else {
                 Letter::Forward { to, key, value }
             });
-            return Ok(Left::Nothing);
+            return Ok(Some(passed));
         }
         let mismatches = self.tally.mismatches;
         let left = self.decide_routed(decoded, Some(offset), None, batch, effects)?;
+        let passed = (left == Left::Nothing).then(|| Digest::of(&value));
         if self.tally.mismatches > mismatches {
             // Nobody waits here, and the first answer stays: the second command's sender looks for it there.
             let reason = "IdempotentParameterMismatch: the command id belongs to another command".to_owned();
             batch.letters.push(dead(reason, key, value));
         }
-        Ok(left)
+        Ok(passed)
     }
 
     fn decide_routed(
@@ -297,9 +302,14 @@ impl Core {
         batch.records.push(NewRecord { header: Header { kind, epoch: batch.epoch, seq, source }, key, value });
     }
 
-    /// A command that was dealt with before this incarnation: is it the one that was decided there? Otherwise the topic is
-    /// another one, and commands behind it may be missing (design D7).
-    fn verify_source(&self, offset: SourceOffset, decoded: &Result<Decoded, Undecodable>) -> Result<(), End> {
+    /// Reading goes on at the last record that was dealt with: is it the one that was there? Otherwise the topic is another
+    /// one, and commands before it may be missing (design D7).
+    fn verify_source(&self, record: &SourceRecord, decoded: &Result<Decoded, Undecodable>) -> Result<(), End> {
+        let offset = record.offset;
+        if self.admission.source != Some(offset) {
+            // It came a second time.
+            return Ok(());
+        }
         let found = match decoded {
             Ok(decoded) if self.home_of(decoded) == self.config.partition => {
                 let (id, digest) = id_of(decoded);
@@ -307,15 +317,17 @@ impl Core {
             }
             _ => None,
         };
-        let same = match (&self.decided_at_source, &found) {
-            (Some((at, id, digest)), _) if *at == offset => {
-                found.as_ref().is_some_and(|(_, found_id, found_digest)| (found_id, found_digest) == (id, digest))
+        let same = match (self.admission.passed, &self.decided_at_source, &found) {
+            (Some(passed), ..) => Digest::of(&record.value) == passed || planted(Bug::PassedUnchecked),
+            // It left an outcome.
+            (None, _, None) => planted(Bug::PassedUnchecked),
+            (None, Some((at, id, digest)), Some((_, found_id, found_digest))) if *at == offset => {
+                (found_id, found_digest) == (id, digest)
             }
-            // It left no outcome there, or the snapshot is younger: a command of ours is at least known.
-            (_, Some((organization, id, digest))) => {
-                !matches!(self.seen(&(organization.clone(), *id), *digest)?, Seen::New)
+            // The snapshot is younger than that outcome: the command is at least one that was decided.
+            (None, _, Some((organization, id, digest))) => {
+                matches!(self.seen(&(organization.clone(), *id), *digest)?, Seen::Same { .. })
             }
-            (_, None) => true,
         };
         if same || planted(Bug::OtherSourceUnchecked) {
             return Ok(());

@@ -217,7 +217,7 @@ pub enum End {
     #[error("the record at offset {offset} does not follow from the organisation's history: {error}")]
     Unfoldable { offset: Offset, error: String },
     #[error(
-        "the command at source offset {offset} is not the one decided there ({detail}); was the command topic \
+        "the record at source offset {offset} is not the one that was dealt with ({detail}); was the command topic \
          recreated? `--recreated-commands` reads it from its beginning"
     )]
     OtherSource { offset: SourceOffset, detail: String },

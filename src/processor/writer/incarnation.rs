@@ -361,7 +361,12 @@ fn commands_ahead(mut source: Box<dyn CommandSource>, config: &Config) -> Result
 fn open(topic: &mut Topic, from: Option<SourceOffset>) -> Result<Box<dyn CommandSource>, Ended> {
     let at = from.unwrap_or_default();
     match (topic.open)(at) {
-        Ok(source) => Ok(source),
+        Ok(source) => match (from, source.end().map_err(Ended::Source)?) {
+            (Some(dealt_with), end) if end <= dealt_with => {
+                Err(Ended::Core(End::SourceEnds { offset: dealt_with, end }))
+            }
+            _ => Ok(source),
+        },
         Err(ReadError::Truncated { begin, .. }) => {
             let begin = SourceOffset(begin.0);
             may_begin_at(begin, from, topic.skip_expired).map_err(Ended::Core)?;

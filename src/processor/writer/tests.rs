@@ -293,6 +293,11 @@ impl CommandSource for PostReader {
         }
         Ok(ready)
     }
+
+    fn end(&self) -> Result<SourceOffset, ReadError> {
+        let records = self.0.records.lock().expect("no panic while held");
+        Ok(records.last().map_or(SourceOffset(self.0.begin), |last| last.offset.next()))
+    }
 }
 
 impl Outbox for Post {
@@ -312,6 +317,12 @@ impl Post {
         let mut records = self.records.lock().expect("no panic while held");
         let offset = SourceOffset(self.begin + records.len() as u64);
         records.push(SourceRecord { offset, key: None, value, forwarded: false });
+    }
+
+    /// Another topic with the same commands.
+    fn clone_records(&self) -> Self {
+        let records = self.records.lock().expect("no panic while held").clone();
+        Self { records: Arc::new(Mutex::new(records)), ..Self::default() }
     }
 
     fn writer(&self, log: &SimulatedLog, skip_expired: bool) -> Writer {
@@ -405,10 +416,15 @@ fn a_recreated_topic_stops_the_partition_until_an_operator_has_it_read_from_its_
     };
     let anew = Post::default();
     stops(&anew, "ends at 0");
-    for number in 3..7 {
-        anew.put(add("o-a0", number));
-    }
-    stops(&anew, "is not the one decided there");
+    anew.put(add("o-a0", 3));
+    anew.put(add("o-a0", 4));
+    stops(&anew, "ends at 2");
+    let foreign = anew.clone_records();
+    foreign.put(add("o-b1", 5));
+    stops(&foreign, "is not the one that was dealt with");
+    anew.put(add("o-a0", 5));
+    anew.put(add("o-a0", 6));
+    stops(&anew, "is not the one that was dealt with");
     assert_eq!(outcomes(&log).len(), 3);
 
     let writer = anew.writer_of(&log, |topic| topic.recreated = true);

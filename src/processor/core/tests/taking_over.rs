@@ -1,8 +1,11 @@
 //! Claims, races, ghosts and the fold of the tail.
 
 use super::*;
+use crate::domain::RowKey;
 use crate::domain::id::Revision;
+use crate::log::admission::Verdict;
 use crate::log::record::{EpochOpened, Header, Kind};
+use crate::processor::memory::RestoredOrganization;
 
 /// What is wrong with a record, the record, and how it must end.
 type Broken<'a> = (&'a str, Vec<u8>, fn(&End) -> bool);
@@ -200,33 +203,38 @@ fn an_opening_that_is_void_for_another_reason_than_the_epoch_stops() {
     assert!(matches!(&second.end, Some(end @ End::OtherLedger(_)) if end.then() == Then::Stop), "{:?}", second.end);
 }
 
+/// A writer that goes on from a snapshot of all of this ledger, whose outcomes are all of `o-a0`.
+fn behind_snapshot(writer: u128, ledger: &Ledger) -> (Node, Arc<Shelf>) {
+    let mut shelf = Shelf { covered: Mutex::new(Offset(ledger.records.len() as u64)), ..Shelf::default() };
+    let mut admission = Admission::default();
+    let mut state = State::new("o-a0".parse().expect("well formed"));
+    let mut chain = None;
+    for record in &ledger.records {
+        if let Verdict::Outcome(_) = admission.admit(record) {
+            let outcome = decode_outcome(&record.value).expect("written by the core");
+            advance(&mut state, outcome.moment().expect("accepted"), &[]);
+            chain = Some(Digest::of(&record.value));
+            let known = Known { digest: outcome.digest, value: Arc::clone(&record.value) };
+            shelf.outcomes.insert((outcome.organization, outcome.command_id), known);
+        }
+    }
+    let newest_command = shelf.outcomes.keys().map(|(_, id)| *id).max();
+    let organizations = chain.map(|chain| RestoredOrganization {
+        id: state.id().clone(),
+        rows: state.row(&RowKey::Organization).into_iter().collect(),
+        chain,
+    });
+    let restored = Restored { admission, organizations: organizations.into_iter().collect(), newest_command };
+    let shelf = Arc::new(shelf);
+    (Node::with(writer, config(), shelf.clone(), Some(restored)), shelf)
+}
+
 #[test]
 fn goes_on_from_a_snapshot() {
     let (mut node, mut ledger) = reigning();
     node.sourced(vec![sourced(0, "o-a0", 1, "x"), sourced(1, "o-a0", 2, "y")]);
     node.settle(&mut ledger);
-    let mut shelf = Shelf { covered: Mutex::new(Offset(3)), ..Shelf::default() };
-    let mut admission = Admission::default();
-    let mut state = State::new("o-a0".parse().expect("well formed"));
-    for record in &ledger.records {
-        admission.admit(record);
-    }
-    for (outcome, record) in ledger.outcomes().iter().zip(&ledger.records[1..]) {
-        advance(&mut state, outcome.moment().expect("accepted"), &[]);
-        let known = Known { digest: outcome.digest, value: Arc::clone(&record.value) };
-        shelf.outcomes.insert((outcome.organization.clone(), outcome.command_id), known);
-    }
-    let restored = Restored {
-        admission,
-        organizations: vec![super::super::super::memory::RestoredOrganization {
-            id: state.id().clone(),
-            rows: state.row(&crate::domain::RowKey::Organization).into_iter().collect(),
-            chain: Digest::of(&ledger.records[2].value),
-        }],
-        newest_command: Some(id(2)),
-    };
-    let shelf = Arc::new(shelf);
-    let mut next = Node::with(2, config(), shelf.clone(), Some(restored));
+    let (mut next, shelf) = behind_snapshot(2, &ledger);
     assert_eq!(next.core.position(), Offset(3));
     next.take_over(&mut ledger);
     assert!(next.other.contains(&Effect::OpenSource { from: Some(SourceOffset(1)) }));
@@ -241,24 +249,43 @@ fn goes_on_from_a_snapshot() {
     assert_eq!(*shelf.asked.lock().expect("no panic while held"), [id(2), id(1)]);
 }
 
+/// Whatever was dealt with last, and whether its record is in the tail or before the snapshot: what stands there now must be the
+/// same, else the topic is another one.
 #[test]
-fn another_command_at_the_resume_offset_stops_the_partition() {
-    type Case = (&'static str, SourceRecord, bool);
-    let forwarded = SourceRecord { forwarded: true, ..sourced(1, "o-b1", 9, "x") };
-    let cases: [Case; 4] = [
-        ("the same", sourced(1, "o-a0", 2, "y"), true),
-        ("another digest", sourced(1, "o-a0", 2, "other"), false),
-        ("another command", sourced(1, "o-a0", 5, "y"), false),
-        ("not ours", forwarded, false),
+fn another_record_at_the_resume_offset_stops_the_partition() {
+    let ours = sourced(1, "o-a0", 2, "y");
+    let theirs = sourced(1, "o-b1", 9, "x");
+    let garbage = SourceRecord { value: b"not JSON".to_vec(), key: None, ..ours.clone() };
+    let (new, reused) = (sourced(1, "o-a0", 5, "y"), sourced(1, "o-a0", 2, "other"));
+    let known = sourced(1, "o-a0", 1, "x");
+    let others = [
+        ("new", new),
+        ("an id used twice", reused),
+        ("another partition's", sourced(1, "o-b1", 8, "x")),
+        ("unreadable", SourceRecord { value: b"[]".to_vec(), ..ours.clone() }),
     ];
-    for (name, at_resume, goes_on) in cases {
+    for (left, was) in
+        [("ours", &ours), ("another partition's", &theirs), ("unreadable", &garbage), ("repeated", &known)]
+    {
         let (mut node, mut ledger) = reigning();
-        node.sourced(vec![sourced(0, "o-a0", 1, "x"), sourced(1, "o-a0", 2, "y")]);
+        node.sourced(vec![sourced(0, "o-a0", 1, "x"), was.clone()]);
         node.settle(&mut ledger);
-        let mut next = Node::new(2);
-        next.take_over(&mut ledger);
-        next.sourced(vec![at_resume, sourced(2, "o-a0", 7, "z")]);
-        assert_eq!(next.end.is_none(), goes_on, "{name}: {:?}", next.end);
-        assert_eq!(next.flight.is_empty(), !goes_on, "{name}");
+        let same = [("the same", was.clone())];
+        for (now, record) in same.iter().chain(&others) {
+            for from_snapshot in [false, true] {
+                let mut ledger = ledger.clone();
+                let mut next = if from_snapshot { behind_snapshot(2, &ledger).0 } else { Node::new(2) };
+                next.take_over(&mut ledger);
+                next.sourced(vec![record.clone(), sourced(2, "o-a0", 7, "z")]);
+                let name = format!("{left} was there, now {now}; from a snapshot: {from_snapshot}: {:?}", next.end);
+                let goes_on = *now == "the same";
+                assert_eq!(next.end.is_none(), goes_on, "{name}");
+                assert_eq!(next.flight.is_empty(), !goes_on, "{name}");
+                assert!(
+                    goes_on || matches!(next.end, Some(End::OtherSource { offset: SourceOffset(1), .. })),
+                    "{name}"
+                );
+            }
+        }
     }
 }
