@@ -226,20 +226,25 @@ pub(super) fn not_found(ask: &Ask<'_>, code: Code, kind: &'static str, id: impl 
 }
 
 /// Refuses facts about others' resources from accounts that are neither the management account nor the
-/// administrator nor the owner of an IPAM (design D19). `None`: a fact that names no account.
+/// administrator (design D19). The owner of an IPAM may report of whom that sees, and of what belongs to no member.
+/// `None`: a fact that names no account.
 pub(super) fn may_observe(ask: &Ask<'_>, account: Option<AccountId>) -> Result<(), Rejection> {
     let principal = ask.command.principal.account;
-    let organization = &ask.state.organization;
+    let (state, organization) = (ask.state, &ask.state.organization);
+    let mut owned = state.ipams.owned_by(principal).peekable();
+    let owns_one = owned.peek().is_some();
+    let member = account.filter(|account| state.is_member(*account));
     let trusted = account == Some(principal)
-        || ask.state.id.lone_account().is_some()
+        || state.id.lone_account().is_some()
         || organization.management_account == Some(principal)
         || organization.administrator == Some(principal)
-        || ask.state.ipams.iter().any(|ipam| ipam.owner == principal);
+        || (owns_one && member.is_none_or(|member| owned.any(|ipam| sees_account(state, ipam, member).is_ok())));
     if trusted {
         return Ok(());
     }
     let whose = account.map_or_else(|| "no account's".to_owned(), |account| format!("{account}'s"));
-    let message = format!("{principal} owns no IPAM and reports of {whose} resource; it may report of its own alone.");
+    let sees = if owns_one { "owns no IPAM that sees it" } else { "owns no IPAM" };
+    let message = format!("{principal} reports of {whose} resource and {sees}; it may report of its own alone.");
     Err(Rejection::new(Code::UnauthorizedOperation, "members report of their own resources (D19)", message)
         .value("principal", principal)
         .value("account", account.map_or_else(|| "none".to_owned(), |account| account.to_string()))

@@ -56,6 +56,11 @@ impl<T: JsonSchema> JsonSchema for Change<T> {
     }
 }
 
+/// For a field that can be set and not cleared: `null` is refused, not ignored.
+pub(super) fn not_null<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

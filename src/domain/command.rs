@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::change::Change;
+use super::change::{self, Change};
 use super::digest::Digest;
 use super::id::{
     AccountId, AllocationId, CommandId, IpamId, ObjectId, OrganizationId, PoolId, Region, Revision, ScopeId,
@@ -349,9 +349,11 @@ pub struct ModifyPool {
     /// The whole new set.
     #[serde(default, skip_serializing_if = "Change::is_unchanged")]
     pub allocation_resource_tags: Change<Tags>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "change::not_null")]
+    #[schemars(with = "Placement")]
     pub placement: Option<Placement>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "change::not_null")]
+    #[schemars(with = "bool")]
     pub auto_import: Option<bool>,
 }
 
@@ -432,7 +434,8 @@ pub struct ModifyAllocation {
     pub allocation: AllocationId,
     #[serde(default, skip_serializing_if = "Change::is_unchanged")]
     pub description: Change<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "change::not_null")]
+    #[schemars(with = "ResourceClaim")]
     pub resource: Option<ResourceClaim>,
 }
 

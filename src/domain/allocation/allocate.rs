@@ -39,7 +39,8 @@ pub(in crate::domain) fn allocate(ask: &Ask<'_>, body: &AllocateCidr) -> Decided
             (cidr, None)
         }
         Wanted::Length(length) => {
-            let choice = Choice { length, allowed: &body.allowed_cidrs, disallowed: &body.disallowed_cidrs };
+            let (_, longest) = pool.rules.lengths(pool.address_family);
+            let choice = Choice { length, longest, allowed: &body.allowed_cidrs, disallowed: &body.disallowed_cidrs };
             (place(ask, pool, &choice)?, Some(pool.placement))
         }
     };

@@ -15,6 +15,8 @@ use crate::planted::{Bug, planted};
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::domain) struct Choice<'a> {
     pub length: u8,
+    /// The longest netmask that would do as well: no smaller block is worth telling of.
+    pub longest: u8,
     /// The block lies inside one of these, when any is given.
     pub allowed: &'a [Cidr],
     /// The block shares no address with any of these.
@@ -38,18 +40,16 @@ pub(in crate::domain) fn place(ask: &Ask<'_>, pool: &Pool, choice: &Choice<'_>) 
     let found = if choice.allowed.is_empty() && choice.disallowed.is_empty() {
         find(ask, pool, choice.length, spaces.iter().map(|space| (space, None)))
     } else {
-        let ranges: Vec<_> = spaces
-            .iter()
-            .flat_map(|space| {
-                let disallowed = if planted(Bug::DisallowedHandedOut) { &[] } else { choice.disallowed };
-                search_ranges(space.cidr(), choice.allowed, disallowed)
-                    .into_iter()
-                    .map(move |range| (space, Some(range)))
-            })
-            .collect();
-        find(ask, pool, choice.length, ranges.into_iter())
+        find(ask, pool, choice.length, permitted(spaces, choice).into_iter())
     };
     found.ok_or_else(|| exhausted(ask, pool, choice))
+}
+
+/// Where a block may lie, in address order.
+fn permitted<'a>(spaces: &'a [Space], choice: &Choice<'_>) -> Vec<(&'a Space, Option<Cidr>)> {
+    let disallowed = if planted(Bug::DisallowedHandedOut) { &[] } else { choice.disallowed };
+    let ranges = |space: &Space| search_ranges(space.cidr(), choice.allowed, disallowed);
+    spaces.iter().flat_map(|space| ranges(space).into_iter().map(move |range| (space, Some(range)))).collect()
 }
 
 /// Searches places that stand in address order.
@@ -106,15 +106,20 @@ pub(super) fn empty(pool: &Pool) -> Rejection {
 fn exhausted(ask: &Ask<'_>, pool: &Pool, choice: &Choice<'_>) -> Rejection {
     let entry = ask.state.pools.known(pool.id);
     let free: AddressCount = entry.spaces().iter().map(Space::free_addresses).sum();
-    let largest = entry.largest_free_block();
+    let permitted = permitted(entry.spaces(), choice);
+    let first = |length: u8| permitted.iter().find_map(|(space, within)| space.find(length, Fit::First, *within));
+    // Where a block is free, its halves are.
+    let lengths: Vec<_> = (choice.length..=choice.longest).skip(1).collect();
+    let largest = lengths.get(lengths.partition_point(|length| first(*length).is_none())).and_then(|at| first(*at));
     let limited = if choice.allowed.is_empty() && choice.disallowed.is_empty() {
         ""
     } else {
         " that `allowed_cidrs` and `disallowed_cidrs` permit"
     };
     let left = match largest {
-        Some(largest) => format!("{free} addresses are free, the largest free block is {largest}"),
-        None => "no address is free".to_owned(),
+        Some(largest) => format!("{free} addresses are free, the largest free block that would do is {largest}"),
+        None if free == AddressCount::ZERO => "no address is free".to_owned(),
+        None => format!("{free} addresses are free, but no block that would do"),
     };
     let message = format!(
         "The allocation size is too big for the pool: {} has no free /{}{limited}; {left}.",
@@ -177,16 +182,18 @@ pub(super) fn nobody_else_observed(
             .filter(|(_, name)| !claim.is_some_and(|claim| resource::related(ask.state, claim.kind, &claim.id, name)))
     };
     let Some((seen, name)) = others().next() else { return Ok(()) };
-    let message = format!(
-        "{cidr} is in use: {} {} was observed with {seen}. An allocation for that very resource is possible.",
-        name.kind, name.id
-    );
+    let for_it =
+        if name.kind.can_hold_allocation() { " An allocation for that very resource is possible." } else { "" };
+    let message = format!("{cidr} is in use: {} {} was observed with {seen}.{for_it}", name.kind, name.id);
     let named = others().take(BLOCKERS_NAMED_MAX).map(|(_, name)| format!("{} {}", name.kind, name.id));
     let query = format!("/v1/organizations/{}/history?cidr={cidr}", ask.state.id);
-    Err(Rejection::new(Code::CidrInUse, "INV-A9", message)
+    let resource = format!("{} {}", name.kind, name.id);
+    let rejection = Rejection::new(Code::CidrInUse, "INV-A9", message)
         .value("cidr", cidr)
         .value("observed", seen)
-        .value("resource", format!("{} {}", name.kind, name.id))
-        .blocked_by(named, others().count() as u64, query)
-        .try_instead("resource", format!("{} {}", name.kind, name.id)))
+        .value("resource", &resource)
+        .blocked_by(named, others().count() as u64, query);
+    let free = ask.state.pools.known(pool.id).space_around(cidr).and_then(|s| s.find(cidr.length(), Fit::First, None));
+    let rejection = if let Some(free) = free { rejection.try_instead("free_block", free) } else { rejection };
+    Err(if for_it.is_empty() { rejection } else { rejection.try_instead("resource", resource) })
 }

@@ -384,8 +384,55 @@ fn t20_too_large_by_rule_exhausted_and_fragmented_are_told_apart() {
         world.accept(by_cidr(pool, block));
     }
     let exhausted = world.reject(by_length(pool, 32));
+    assert!(exhausted.message.ends_with("no address is free."));
     assert_eq!((exhausted.code, exhausted.values["free_addresses"].as_str()), (Code::PoolExhausted, "0"));
     assert!(!exhausted.would_work.contains_key("largest_free_block"));
+}
+
+#[test]
+fn inv_a1_a_refusal_tells_of_a_block_that_would_do() {
+    let (mut world, ipam) = World::with_ipam();
+    let scope = ipam.private_default_scope;
+    let pool = local_with(&mut world, scope, "10.0.0.0/16", CreatePool::default());
+    world.accept(by_cidr(pool, "10.0.0.0/19"));
+    let within = |allowed: &str, length| AllocateCidr { allowed_cidrs: vec![cidr(allowed)], ..by_length(pool, length) };
+    for (allowed, length, works) in [
+        ("10.0.0.0/18", 18, Some("10.0.32.0/19")),
+        ("10.0.64.0/25", 24, Some("10.0.64.0/25")),
+        ("10.0.8.0/21", 24, None),
+    ] {
+        let refused = world.reject(within(allowed, length));
+        assert_eq!(refused.code, Code::PoolExhausted);
+        assert_eq!(refused.would_work.get("largest_free_block").map(String::as_str), works, "{}", refused.message);
+        if let Some(works) = works {
+            world.accept(by_cidr(pool, works));
+        }
+    }
+    // What the pool's rules make too small is no help.
+    let rules = CreatePool {
+        allocation_min_netmask_length: Some(26),
+        allocation_max_netmask_length: Some(26),
+        ..CreatePool::default()
+    };
+    let pool = local_with(&mut world, scope, "192.168.0.0/25", rules);
+    world.accept(by_length(pool, 26));
+    let attributes = ResourceAttributes {
+        account: Some(account(ADMIN)),
+        region: Some(region("eu-central-1")),
+        ..ResourceAttributes::default()
+    };
+    world.accept(ObserveResource {
+        kind: ResourceKind::NetworkInterface,
+        id: "eni-a".to_owned(),
+        observed_at: world.now(),
+        cidrs: vec![ObservedCidr { cidr: cidr("192.168.0.64/28"), visibility: Some(Visibility::Private) }],
+        attributes,
+    });
+    let refused = world.reject(by_length(pool, 26));
+    assert_eq!((refused.code, refused.would_work.len()), (Code::PoolExhausted, 0), "{}", refused.message);
+    // Nor is what an allocation cannot be for.
+    let refused = world.reject(by_cidr(pool, "192.168.0.64/26"));
+    assert_eq!((refused.code, refused.would_work.len()), (Code::CidrInUse, 0), "{}", refused.message);
 }
 
 #[test]

@@ -347,8 +347,21 @@ fn d19_members_report_of_their_own_resources_alone() {
         let values = [("principal", MEMBER), ("account", shown)];
         assert_refused(&rejection, Code::UnauthorizedOperation, &values, &[], &[("attributes.account", MEMBER)]);
     }
+    // The owner of an IPAM: of whom that sees, and of what is no member's.
     world.create_ipam("us-east-1", &[]);
-    assert_eq!(may(&mut world, Some(STRANGER)), Ok(()), "owners of IPAMs report of anything");
+    for whose in [Some(MEMBER), Some(STRANGER), None] {
+        assert_eq!(may(&mut world, whose), Ok(()), "{whose:?}");
+    }
+    for others in [ADMIN, MANAGEMENT] {
+        let rejection = may(&mut world, Some(others)).expect_err("its IPAM does not see that one");
+        let values = [("principal", MEMBER), ("account", others)];
+        assert_refused(&rejection, Code::UnauthorizedOperation, &values, &[], &[("attributes.account", MEMBER)]);
+    }
+    // An administrator that was revoked keeps its IPAM, and sees its own account alone.
+    world.as_account(MANAGEMENT).accept(revoke(ADMIN));
+    world.as_account(ADMIN);
+    assert_eq!(may(&mut world, Some(ADMIN)), Ok(()));
+    assert_eq!(may(&mut world, Some(MEMBER)).map_err(|refused| refused.code), Err(Code::UnauthorizedOperation));
 }
 
 #[test]

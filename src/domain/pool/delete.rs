@@ -39,7 +39,7 @@ pub(in crate::domain) fn delete(ask: &Ask<'_>, body: &command::DeletePool) -> De
     let total = pool.cidrs.len() + children.len();
     let named = pool.cidrs.iter().map(|provisioned| provisioned.cidr.to_string());
     let named = named.chain(children.iter().map(ToString::to_string));
-    let query = format!("/v1/organizations/{}/pools/{}", ask.state.id, pool.id);
+    let query = format!("/v1/organizations/{}/pools?scope={}", ask.state.id, pool.scope);
     Err(Rejection::new(Code::DependencyViolation, "INV-P14", message)
         .value("cidrs", pool.cidrs.len())
         .value("allocations", allocations)

@@ -18,8 +18,11 @@ pub(in crate::domain) fn deprovision(ask: &Ask<'_>, body: &command::DeprovisionP
     let allocations = space.held_count();
     if allocations > 0 {
         let held = space.holders_overlapping(body.cidr).map(|(_, slot)| ask.state.allocations.id_at(slot));
-        let message =
-            format!("The CIDR has one or more allocations. {} has {allocations}; release them first.", body.cidr);
+        let message = format!(
+            "The CIDR has one or more allocations. {} has {allocations}; release them first, and deprovision those of \
+             child pools there.",
+            body.cidr
+        );
         let query = format!("/v1/organizations/{}/pools/{}/allocations", ask.state.id, pool.id);
         return Err(Rejection::new(Code::DependencyViolation, "INV-C7", message)
             .value("cidr", body.cidr)

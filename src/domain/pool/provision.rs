@@ -26,7 +26,8 @@ pub(in crate::domain) fn provision(ask: &Ask<'_>, body: &command::ProvisionPoolC
         }
         (None, Some(length), Some(source)) => {
             // The source pool's netmask rules are for what it hands out to resources (design D22).
-            let cidr = place(ask, source, &Choice { length, ..Choice::default() })?;
+            let longest = source.address_family.bits();
+            let cidr = place(ask, source, &Choice { length, longest, ..Choice::default() })?;
             (cidr, Some(source.placement))
         }
         (None, Some(length), None) => {

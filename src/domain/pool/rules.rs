@@ -91,7 +91,8 @@ impl AllocationRules {
     }
 
     /// The smallest and the largest netmask length handed out.
-    fn lengths(&self, family: Family) -> (u8, u8) {
+    /// The shortest and the longest netmask that may be handed out.
+    pub(in crate::domain) fn lengths(&self, family: Family) -> (u8, u8) {
         (self.min_netmask_length.unwrap_or(0), self.max_netmask_length.unwrap_or(family.bits()))
     }
 }

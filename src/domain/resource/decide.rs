@@ -1,7 +1,7 @@
 //! `ObserveResource`, `ObserveResourceGone`, `RetractObservation`: facts are taken as they come (design D15).
 
 use super::placing::visibility_of_kind;
-use super::{Presence, Resource};
+use super::{Observation, Presence, Resource};
 use crate::domain::authority;
 use crate::domain::check;
 use crate::domain::command::{self, ObservedCidr, ResourceAttributes};
@@ -24,8 +24,8 @@ pub(in crate::domain) fn observe(ask: &Ask<'_>, body: &command::ObserveResource)
     may_report(ask, known, body.attributes.account)?;
     let instant = instant(ask, body.observed_at)?;
     let presence = Presence { cidrs, attributes: body.attributes.clone() };
-    let mut there = known.into_iter().flat_map(|resource| resource.at(body.observed_at));
-    if there.any(|one| one.presence.as_deref() == Some(&presence)) {
+    let same = |one: &Observation| one.presence.as_deref() == Some(&presence);
+    if known.is_some_and(|resource| resource.knows(body.observed_at, same)) {
         return Ok(Vec::new());
     }
     room(known, instant.observed_at)?;
@@ -46,10 +46,10 @@ pub(in crate::domain) fn observe(ask: &Ask<'_>, body: &command::ObserveResource)
 pub(in crate::domain) fn observe_gone(ask: &Ask<'_>, body: &command::ObserveResourceGone) -> Decided {
     let known = named(ask, body.kind, &body.id)?;
     check::optional_text("source", body.source.as_deref(), check::FOREIGN_ID_CHARS_MAX)?;
-    may_report(ask, known, known.and_then(last_account))?;
+    may_end(ask, known)?;
     let instant = instant(ask, body.observed_at)?;
-    let mut there = known.into_iter().flat_map(|resource| resource.at(body.observed_at));
-    if there.any(|one| one.presence.is_none() && one.source == body.source) {
+    let same = |one: &Observation| one.presence.is_none() && one.source == body.source;
+    if known.is_some_and(|resource| resource.knows(body.observed_at, same)) {
         return Ok(Vec::new());
     }
     room(known, instant.observed_at)?;
@@ -65,7 +65,7 @@ pub(in crate::domain) fn observe_gone(ask: &Ask<'_>, body: &command::ObserveReso
 
 pub(in crate::domain) fn retract(ask: &Ask<'_>, body: &command::RetractObservation) -> Decided {
     let known = named(ask, body.kind, &body.id)?;
-    may_report(ask, known, known.and_then(last_account))?;
+    may_end(ask, known)?;
     let there: Vec<_> = known.into_iter().flat_map(|resource| resource.at(body.observed_at)).collect();
     let meant: Vec<_> =
         there.iter().filter(|one| body.revision.is_none_or(|revision| revision == one.revision)).collect();
@@ -171,6 +171,19 @@ fn may_report(ask: &Ask<'_>, known: Option<&Resource>, account: Option<AccountId
         Some(last) => authority::may_observe(ask, Some(last)),
         None => Ok(()),
     }
+}
+
+/// What says nothing of an account is about whose the resource is known to be.
+fn may_end(ask: &Ask<'_>, known: Option<&Resource>) -> Result<(), Rejection> {
+    authority::may_observe(ask, known.and_then(last_account)).map_err(|mut rejection| {
+        if known.is_none() {
+            // Anybody could hide in advance what another is about to report.
+            rejection.would_work.clear();
+            let first = format!("first, with `attributes.account` {}", ask.command.principal.account);
+            rejection = rejection.try_instead("ObserveResource", first);
+        }
+        rejection
+    })
 }
 
 /// The account of the latest observation that names one.

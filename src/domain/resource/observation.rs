@@ -60,6 +60,13 @@ impl Resource {
         self.current().flat_map(|presence| &presence.cidrs).any(|seen| seen.cidr.overlaps(cidr))
     }
 
+    /// Whether such an observation stands for `instant`. One that was recorded earlier because its sender's clock ran fast is
+    /// the same only while nothing later is known: behind that, what it says of `instant` is news.
+    pub(super) fn knows(&self, instant: Timestamp, same: impl Fn(&Observation) -> bool) -> bool {
+        let latest = self.observations.last().map(|last| last.observed_at);
+        self.at(instant).any(|one| same(one) && (one.observed_at == instant || Some(one.observed_at) == latest))
+    }
+
     /// The standing observations recorded for `instant`, by the ledger's time or by the sender's.
     pub(super) fn at(&self, instant: Timestamp) -> impl Iterator<Item = &Observation> {
         // What is reported ahead of the clock is recorded at most a minute before the instant it names.

@@ -142,13 +142,16 @@ fn d15_a_clock_may_run_a_minute_fast() {
     assert_eq!((recorded(&events).observed_at, recorded(&events).reported_at), (now, Some(fast.observed_at)));
     // The same report again is known, although the ledger's clock has moved.
     assert_eq!(world.accept(fast.clone()), []);
+    // Behind something later it is news, whether or not its instant has come.
+    world.accept(gone(world.now()));
+    assert_eq!(blocks(&world), [""; 0]);
+    assert_eq!(world.accept(fast.clone()).len(), 1);
+    assert_eq!(blocks(&world), ["10.0.0.0/24"]);
     let now = world.now();
     let refused = world.reject(seen(now.plus_micros(60_000_001), &["10.0.0.0/24"]));
     assert_eq!((refused.code, &*refused.rule), (Code::ObservedInTheFuture, "D15"));
     let now = world.now();
     assert_eq!(world.reject(gone(now.plus_micros(61_000_000))).code, Code::ObservedInTheFuture);
-    world.accept(retract(fast.observed_at));
-    assert_eq!(blocks(&world), [""; 0]);
 }
 
 #[test]
@@ -238,6 +241,10 @@ fn d19_members_report_of_their_own_resources() {
     for command in commands {
         assert_eq!(world.reject(command).code, Code::UnauthorizedOperation);
     }
+    // Of what nobody has reported yet it may not say that it is gone.
+    let refused = world.reject(ObserveResourceGone { id: "vpc-new".to_owned(), ..gone(at(3)) });
+    assert_eq!(refused.code, Code::UnauthorizedOperation);
+    assert_eq!(refused.would_work["ObserveResource"], format!("first, with `attributes.account` {MEMBER}"));
 }
 
 /// Design D16, D18: a change of reach costs what it changes, however many resources others have.

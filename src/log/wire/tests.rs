@@ -224,7 +224,17 @@ fn a_wrong_payload_is_refused_on_record() {
         let payload = json!({"kind": "vpc", "id": "vpc-1", "observed_at": "2024-01-01T00:00:00Z", "cidrs": cidrs});
         sent("ObserveResource", &payload)
     };
+    let modify = |field: &str| {
+        let mut payload = json!({"pool": POOL});
+        payload[field] = Value::Null;
+        sent("ModifyPool", &payload)
+    };
+    let bind = json!({"allocation": "ipam-pool-alloc-0123456789abcdef0123456789abcdef", "resource": null});
     for (command, code, field, works) in [
+        // `null` clears, and what cannot be cleared is not passed over.
+        (modify("placement"), MalformedCommand, Some("payload.placement"), ("", "")),
+        (modify("auto_import"), MalformedCommand, Some("payload.auto_import"), ("", "")),
+        (sent("ModifyAllocation", &bind), MalformedCommand, Some("payload.resource"), ("", "")),
         // The payload.
         (in_payload(json!([POOL])), MalformedCommand, Some("payload"), ("", "")),
         (in_payload(Value::Null), MalformedCommand, Some("payload"), ("", "")),

@@ -185,7 +185,8 @@ pub fn predict(world: &World, command: &Command, now: Timestamp) -> Prediction {
         CommandBody::ObserveResourceGone(body) => {
             let mut it = Prediction::default();
             it.refuse(body.observed_at > now.plus_micros(60_000_000), &[Parameter]);
-            it.open(!asked.is_trusted(), &[Reason::Unauthorized]);
+            let name = ResourceName { kind: body.kind, id: body.id.clone() };
+            it.refuse(!asked.may_report_of(asked.whose(&name)), &[Reason::Unauthorized]);
             Ok(it)
         }
         CommandBody::RetractObservation(body) => {
@@ -195,7 +196,7 @@ pub fn predict(world: &World, command: &Command, now: Timestamp) -> Prediction {
             let meant = |fact: &&Fact| fact.name == name && (Some(fact.at) == then || fact.reported_at == then);
             let there: Vec<&Fact> = world.facts.iter().filter(meant).collect();
             let mut it = Prediction::default();
-            it.open(!asked.is_trusted(), &[Reason::Unauthorized]);
+            it.refuse(!asked.may_report_of(asked.whose(&name)), &[Reason::Unauthorized]);
             match body.revision {
                 Some(revision) => it.refuse(!there.iter().any(|fact| fact.revision == revision), &[NotFound]),
                 None => {
@@ -235,12 +236,22 @@ impl<'a> Asked<'a> {
         owned.then(|| self.world.tags_of(id)).ok_or(NotFound)
     }
 
-    /// Who reports of everybody's resources (D19).
-    fn is_trusted(&self) -> bool {
+    /// Whose resources the asking account reports of; `None` is nobody's in particular (D19).
+    fn may_report_of(&self, whose: Option<AccountId>) -> bool {
+        let us = self.principal;
         // A lone account has nobody else to report of; the management account is no mere member.
-        self.world.management.is_none_or(|management| management == self.principal)
-            || self.world.administrator == Some(self.principal)
-            || self.world.ipams.iter().any(|ipam| ipam.owner == self.principal)
+        let everybody = self.world.management.is_none_or(|management| management == us);
+        // An IPAM that is not the administrator's sees its owner alone.
+        let owner = self.world.ipams.iter().any(|ipam| ipam.owner == us);
+        let no_members = whose.is_none_or(|account| !self.world.is_member(account));
+        everybody || self.world.administrator == Some(us) || whose == Some(us) || (owner && no_members)
+    }
+
+    /// Whose a resource is, as far as is known.
+    fn whose(&self, name: &ResourceName) -> Option<AccountId> {
+        let known = self.world.facts.iter().filter(|fact| fact.name == *name);
+        let named = known.filter_map(|fact| Some((fact.at, fact.revision, fact.present.as_ref()?.1.account?)));
+        named.max().map(|(.., account)| account)
     }
 
     fn create_ipam(&self, body: &CreateIpam) -> Prediction {
@@ -526,15 +537,9 @@ impl<'a> Asked<'a> {
         let mut it = Prediction::default();
         it.refuse(!body.kind.is_observable(), &[Parameter]);
         it.refuse(body.observed_at > self.now.plus_micros(60_000_000), &[Parameter]);
-        let own = body.attributes.account == Some(self.principal);
-        let trusted = self.is_trusted();
-        it.refuse(!own && !trusted, &[Reason::Unauthorized]);
-        // Whose it is, as far as is known.
-        let name = ResourceName { kind: body.kind, id: body.id.clone() };
-        let known = self.world.facts.iter().filter(|fact| fact.name == name);
-        let named = known.filter_map(|fact| Some((fact.at, fact.revision, fact.present.as_ref()?.1.account?)));
-        let anothers = named.max().is_some_and(|(.., account)| account != self.principal);
-        it.refuse(anothers && !trusted, &[Reason::Unauthorized]);
+        it.refuse(!self.may_report_of(body.attributes.account), &[Reason::Unauthorized]);
+        let known = self.whose(&ResourceName { kind: body.kind, id: body.id.clone() });
+        it.refuse(known.is_some() && !self.may_report_of(known), &[Reason::Unauthorized]);
         let needs = matches!(body.kind, ResourceKind::NetworkInterface | ResourceKind::Instance);
         it.refuse(needs && body.cidrs.iter().any(|seen| seen.visibility.is_none()), &[Parameter]);
         it
