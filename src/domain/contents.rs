@@ -37,7 +37,7 @@ pub(super) fn allocation_tags(state: &State, id: AllocationId) -> Option<Tags> {
 }
 
 pub(super) fn resource_changed_at(state: &State, name: &ResourceName) -> Option<Revision> {
-    state.resources.get(name).map(|resource| resource.changed_at)
+    state.resources.stored(name.kind, &name.id).map(|resource| resource.changed_at)
 }
 
 /// The pools of a scope, by id.

@@ -106,12 +106,13 @@ mod tests {
     use crate::domain::change::Change;
     use crate::domain::command::{
         AddAccount, CreateScope, ModifyIpam, ModifyScope, ObserveResource, ObservedCidr, ResourceAttributes,
-        TagResource, Tags,
+        RetractObservation, TagResource, Tags,
     };
     use crate::domain::event::Event;
     use crate::domain::testing::{
         ADMIN, MANAGEMENT, MEMBER, STRANGER, World, account, allocate, assert_refused, cidr, tags,
     };
+    use crate::domain::{RowKey, State};
 
     #[test]
     fn d8_a_command_holds_while_its_object_has_not_changed() {
@@ -188,6 +189,35 @@ mod tests {
             assert_refused(&rejection, Code::RevisionMismatch, &values, &[], &[("if_revision", &is)]);
             world.if_revision = Some(changed);
             world.accept(two);
+        }
+    }
+
+    #[test]
+    fn d8_that_everything_known_of_a_resource_was_withdrawn_is_a_change() {
+        for from_rows in [false, true] {
+            let (mut world, _) = World::with_ipam();
+            let seen = ObserveResource {
+                kind: ResourceKind::Vpc,
+                id: "vpc-a".to_owned(),
+                observed_at: "2023-01-01T00:00:00Z".parse().expect("well formed"),
+                cidrs: vec![ObservedCidr { cidr: cidr("10.0.0.0/24"), visibility: None }],
+                attributes: ResourceAttributes::default(),
+            };
+            world.accept(seen.clone());
+            let observed = world.revision();
+            let (kind, id, observed_at) = (seen.kind, seen.id.clone(), seen.observed_at);
+            world.accept(RetractObservation { kind, id: id.clone(), observed_at, revision: None });
+            let name = ResourceName { kind, id };
+            assert_eq!(world.state.resources().get(&name), None);
+            if from_rows {
+                let rows = [RowKey::Organization, RowKey::Resource(name)];
+                let rows: Vec<_> = rows.iter().filter_map(|key| world.state.row(key)).collect();
+                world.state = State::restore(world.state.id().clone(), rows);
+            }
+            world.if_revision = Some(observed);
+            assert_eq!(world.reject(seen.clone()).code, Code::RevisionMismatch);
+            world.if_revision = Some(observed.next());
+            world.accept(seen);
         }
     }
 

@@ -133,7 +133,7 @@ impl State {
             RowKey::Scope(id) => self.scopes.get(*id).cloned().map(Row::Scope),
             RowKey::Pool(id) => self.pools.get(*id).cloned().map(Row::Pool),
             RowKey::Allocation(id) => self.allocations.row(*id).map(Row::Allocation),
-            RowKey::Resource(name) => self.resources.get(name).cloned().map(Row::Resource),
+            RowKey::Resource(name) => self.resources.stored(name.kind, &name.id).cloned().map(Row::Resource),
         }
     }
 

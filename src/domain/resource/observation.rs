@@ -16,7 +16,7 @@ use crate::planted::{Bug, planted};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Resource {
     pub name: ResourceName,
-    /// By instant, then revision. Never empty: without observations there is no resource.
+    /// By instant, then revision. Empty when all were withdrawn: nothing is known of it, but when that changed.
     pub observations: Vec<Observation>,
     /// The revision of the last observation or retraction.
     pub changed_at: Revision,

@@ -49,6 +49,11 @@ impl Resources {
     /// The resource of this kind and id, if anything is known of it.
     #[must_use]
     pub fn find(&self, kind: ResourceKind, id: &str) -> Option<&Resource> {
+        self.stored(kind, id).filter(|resource| !resource.observations.is_empty())
+    }
+
+    /// As it is stored: of a resource whose every observation was withdrawn, when that was.
+    pub(in crate::domain) fn stored(&self, kind: ResourceKind, id: &str) -> Option<&Resource> {
         self.by_kind.get(&kind)?.get(id).map(|entry| &entry.resource)
     }
 
@@ -86,7 +91,7 @@ impl Resources {
         after: &BTreeSet<(ScopeId, Cidr)>,
     ) -> Option<BTreeSet<(ScopeId, Cidr)>> {
         let entry = self.by_kind.get_mut(&name.kind).and_then(|kind| kind.get_mut(name.id.as_str()));
-        let entry = entry.expect("a resource is placed before it is forgotten");
+        let entry = entry.expect("a resource that is placed was observed once");
         if entry.blocks == *after {
             return None;
         }
@@ -117,15 +122,6 @@ impl Resources {
             of_kind.insert(id.into(), entry);
         }
         of_kind.get_mut(id).expect("it is there, or was put there")
-    }
-
-    fn forget(&mut self, name: &ResourceName) {
-        if let Some(of_kind) = self.by_kind.get_mut(&name.kind) {
-            of_kind.remove(name.id.as_str());
-            if of_kind.is_empty() {
-                self.by_kind.remove(&name.kind);
-            }
-        }
     }
 }
 
@@ -193,15 +189,11 @@ fn change(state: &mut State, revision: Revision, kind: ResourceKind, id: &str, c
     change(&mut entry.resource);
     entry.resource.changed_at = revision;
     let after = places_of(&entry.resource);
-    let nothing_known = entry.resource.observations.is_empty();
     let name = Arc::clone(&entry.name);
     for place in before.difference(&after) {
         state.resources.leave(place, &name);
     }
     arrive(state, &name, after.difference(&before).cloned());
     place_anew(state, &name);
-    if nothing_known {
-        state.resources.forget(&name);
-    }
     state.touch(RowKey::Resource(ResourceName::clone(&name)));
 }
