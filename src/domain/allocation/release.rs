@@ -6,6 +6,7 @@ use crate::domain::command::{ReleaseAllocation, ResourceClaim};
 use crate::domain::decide::{Ask, Decided};
 use crate::domain::event::{self, ResourceName};
 use crate::domain::id::AllocationId;
+use crate::domain::pool::Pool;
 use crate::domain::rejection::{BLOCKERS_NAMED_MAX, Code, Rejection};
 use crate::domain::resource;
 
@@ -18,6 +19,7 @@ pub(in crate::domain) fn release(ask: &Ask<'_>, body: &ReleaseAllocation) -> Dec
             Rejection::new(Code::MissingParameter, "ReleaseAllocation", message).try_instead("parameter", "reason")
         );
     }
+    let pool = authority::owned_pool(ask, allocation.pool)?;
     let forced = match &allocation.holder {
         Holder::Pool(child) => {
             let message = format!(
@@ -31,9 +33,8 @@ pub(in crate::domain) fn release(ask: &Ask<'_>, body: &ReleaseAllocation) -> Dec
                 .try_instead("cidr", allocation.cidr));
         }
         Holder::Custom => false,
-        Holder::Resource(claim) => still_there(ask, &allocation, claim, body.force)?,
+        Holder::Resource(claim) => still_there(ask, &allocation, pool, claim, body.force)?,
     };
-    let pool = authority::owned_pool(ask, allocation.pool)?;
     let mut still_observed: Vec<ResourceName> = Vec::new();
     for (_, name) in resource::blockers_in(ask.state, pool.scope, allocation.cidr) {
         if still_observed.len() == BLOCKERS_NAMED_MAX {
@@ -76,24 +77,48 @@ fn agrees(body: &ReleaseAllocation, allocation: &AllocationRow) -> Result<(), Re
         .try_instead("cidr", allocation.cidr))
 }
 
-/// Whether the resource is observed in the block now; an error unless that is overridden.
+/// Whether the resource is observed in the block now, or parts of it where nothing would keep the space back for them; an error
+/// unless that is overridden.
 fn still_there(
     ask: &Ask<'_>,
     allocation: &AllocationRow,
+    pool: &Pool,
     claim: &ResourceClaim,
     force: bool,
 ) -> Result<bool, Rejection> {
-    let seen = ask.state.resources.find(claim.kind, &claim.id);
-    let there = seen.is_some_and(|resource| resource.is_observed_in(allocation.cidr));
-    if !there || force {
-        return Ok(there);
+    let itself = ResourceName { kind: claim.kind, id: claim.id.clone() };
+    let seen = ask.state.resources.get(&itself).is_some_and(|resource| resource.is_observed_in(allocation.cidr));
+    let mut there: Vec<_> = seen.then_some(&itself).into_iter().collect();
+    for name in observed_elsewhere(ask, allocation, pool, claim) {
+        if there.len() < BLOCKERS_NAMED_MAX && !there.contains(&name) {
+            there.push(name);
+        }
     }
+    let Some(first) = there.first().filter(|_| !force) else { return Ok(!there.is_empty()) };
+    let part = if **first == itself { String::new() } else { format!(", part of {} {},", claim.kind, claim.id) };
     let message = format!(
-        "{} {} is still observed in {}. Delete the resource and observe it gone, or release with `force` and a reason.",
-        claim.kind, claim.id, allocation.cidr
+        "{} {}{part} is still observed in {}. Delete the resource and observe it gone, or release with `force` and a reason.",
+        first.kind, first.id, allocation.cidr
     );
     Err(Rejection::new(Code::ResourceStillObserved, "INV-R3", message)
         .value("allocation", allocation.id)
-        .value("resource", format!("{} {}", claim.kind, claim.id))
+        .value("resource", format!("{} {}", first.kind, first.id))
         .try_instead("force", true))
+}
+
+/// What belongs to the resource and is observed in the block, but lies in another scope than the pool (design D16): the block
+/// would be handed out again at once.
+fn observed_elsewhere<'a>(
+    ask: &'a Ask<'_>,
+    allocation: &AllocationRow,
+    pool: &Pool,
+    claim: &ResourceClaim,
+) -> impl Iterator<Item = &'a ResourceName> {
+    let scope = ask.state.scopes.get(pool.scope).expect("a pool's scope exists while the pool does");
+    let ipam = ask.state.ipams.get(scope.ipam).expect("a scope's IPAM exists while the scope does");
+    let others = [ipam.private_default_scope, ipam.public_default_scope].into_iter().filter(|id| *id != scope.id);
+    others
+        .flat_map(|other| resource::blockers_in(ask.state, other, allocation.cidr))
+        .map(|(_, name)| name)
+        .filter(|name| resource::related(ask.state, claim.kind, &claim.id, name))
 }

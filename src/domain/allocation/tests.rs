@@ -628,6 +628,36 @@ fn d20_t28_a_resource_seen_there_keeps_its_allocation_unless_forced() {
     assert!(matches!(events.as_slice(), [Event::AllocationReleased(released)] if !released.forced));
 }
 
+/// Design D16, N9: what was observed lies in the default scopes, and keeps space back there alone.
+#[test]
+fn d20_parts_seen_where_nothing_keeps_them_back_hold_an_allocation() {
+    let (mut world, ipam) = World::with_ipam();
+    let another = CreateScope { ipam: ipam.ipam, description: None, name: None, tags: Tags::new() };
+    let [Event::ScopeCreated(created)] = &world.accept(another)[..] else { panic!("no scope") };
+    let scope = created.scope;
+    let pool = local(&mut world, scope, "10.0.0.0/16");
+    let (held, block) = allocate(&mut world, AllocateCidr { resource: Some(vpc("vpc-a")), ..by_length(pool, 24) });
+    let mut subnet = seen(&world, ResourceKind::Subnet, "subnet-a", &["10.0.0.0/26"]);
+    subnet.attributes.parent = Some("vpc-a".to_owned());
+    world.accept(subnet);
+    observe(&mut world, ResourceKind::Subnet, "subnet-b", &["10.0.0.64/26"]);
+    let refused = world.reject(release(held));
+    assert_eq!((refused.code, refused.values["resource"].as_str()), (Code::ResourceStillObserved, "subnet subnet-a"));
+    assert!(
+        refused.message.starts_with("subnet subnet-a, part of vpc vpc-a, is still observed"),
+        "{}",
+        refused.message
+    );
+    world.reason = Some("the subnet is a ghost".to_owned());
+    let forced = world.accept(ReleaseAllocation { force: true, ..release(held) });
+    assert!(matches!(forced.as_slice(), [Event::AllocationReleased(released)] if released.forced));
+    // Gone, there is nothing to force; and what is no part of it holds nothing.
+    let (held, again) = allocate(&mut world, AllocateCidr { resource: Some(vpc("vpc-a")), ..by_length(pool, 24) });
+    assert_eq!(again, block);
+    observe_gone(&mut world, ResourceKind::Subnet, "subnet-a");
+    world.accept(release(held));
+}
+
 #[test]
 fn modify_changes_the_description_and_binds_customs_once() {
     let (mut world, ipam) = World::with_ipam();

@@ -529,6 +529,12 @@ impl<'a> Asked<'a> {
             let monitored = seen.iter().any(|(other, cidr, _)| other == name && cidr.overlaps(hold.cidr));
             it.refuse(there && monitored && !excused, &[Dependency]);
             it.open(there && !monitored && !excused, &[Dependency]);
+            // Of its parts, those that the scope of the pool does not know.
+            let elsewhere = self.world.scopes.iter().filter(|scope| scope.id != pool.scope);
+            let parts = elsewhere
+                .flat_map(|scope| self.world.observed_in(scope.id))
+                .any(|(_, cidr, attributes)| cidr.overlaps(hold.cidr) && attributes.parent.as_ref() == Some(&name.id));
+            it.open(parts && !excused, &[Dependency]);
         }
         Ok(it)
     }
