@@ -113,7 +113,7 @@ fn observed_elsewhere<'a>(
     allocation: &AllocationRow,
     pool: &Pool,
     claim: &ResourceClaim,
-) -> impl Iterator<Item = &'a ResourceName> {
+) -> Vec<&'a ResourceName> {
     let scope = ask.state.scopes.get(pool.scope).expect("a pool's scope exists while the pool does");
     let ipam = ask.state.ipams.get(scope.ipam).expect("a scope's IPAM exists while the scope does");
     let others = [ipam.private_default_scope, ipam.public_default_scope].into_iter().filter(|id| *id != scope.id);
@@ -121,4 +121,5 @@ fn observed_elsewhere<'a>(
         .flat_map(|other| resource::blockers_in(ask.state, other, allocation.cidr))
         .map(|(_, name)| name)
         .filter(|name| resource::related(ask.state, claim.kind, &claim.id, name))
+        .collect()
 }
