@@ -430,6 +430,7 @@ fn inv_a1_a_refusal_tells_of_a_block_that_would_do() {
     });
     let refused = world.reject(by_length(pool, 26));
     assert_eq!((refused.code, refused.would_work.len()), (Code::PoolExhausted, 0), "{}", refused.message);
+    assert!(refused.message.ends_with("48 addresses are free, but no block that would do."), "{}", refused.message);
     // Nor is what an allocation cannot be for.
     let refused = world.reject(by_cidr(pool, "192.168.0.64/26"));
     assert_eq!((refused.code, refused.would_work.len()), (Code::CidrInUse, 0), "{}", refused.message);
