@@ -12,7 +12,7 @@ use super::print::{self, Listing, instant, or_dash};
 use super::session::{Session, problem, read};
 use super::settings::Format;
 use crate::address::{Cidr, CidrError};
-use crate::domain::id::{CommandId, Region, Revision};
+use crate::domain::id::{CommandId, Region, Revision, ScopeId};
 use crate::domain::kind::ResourceKind;
 use crate::domain::outcome::{Decision, Outcome};
 use crate::views::answer::{Answer, OrganizationAnswer};
@@ -46,7 +46,7 @@ impl std::str::FromStr for Subject {
 #[derive(Args, Clone, Debug)]
 pub struct Who {
     address: IpAddr,
-    /// In this scope only: id, name, `private` or `public`
+    /// Pools and allocations of this scope only: id, name, `private` or `public`. Resources are shown whatever the scope
     #[arg(long)]
     scope: Option<String>,
     #[command(flatten)]
@@ -59,7 +59,8 @@ pub struct Who {
 pub struct History {
     /// An address, a block, or a resource (vpc-0a1…, KIND:ID)
     subject: Subject,
-    /// In this scope only: id, name, `private` or `public`; not for resources
+    /// Pools and allocations of this scope only: id, name, `private` or `public`. Resources are shown whatever the scope; not
+    /// for the history of one
     #[arg(long)]
     scope: Option<String>,
     #[command(flatten)]
@@ -179,6 +180,13 @@ pub fn overlaps(ask: &Overlaps, session: &Session) -> Result<(), Failure> {
 }
 
 pub fn changes(ask: &Changes, session: &Session) -> Result<(), Failure> {
+    for (flag, when) in [("--from", &ask.from), ("--until", &ask.until)] {
+        if let Some(revision) = when.as_ref().filter(|when| when.starts_with("rev:")) {
+            return Err(Failure::usage(format!(
+                "{flag} takes a time in the world; a revision is a state of knowledge: --as-of {revision}"
+            )));
+        }
+    }
     let which = query([
         ("kind", Some(ask.kind.to_string())),
         ("region", ask.region.as_ref().map(ToString::to_string)),
@@ -261,6 +269,13 @@ pub fn events(ask: &Events, session: &Session) -> Result<(), Failure> {
         if !client.is_live() {
             return Err(Failure::usage("--follow needs a running server: nothing is decided here meanwhile"));
         }
+        let known = session.get(&session.path("")?)?;
+        if known.status == 404 && problem(&known).code == "OrganizationNotFound" && !session.settings.quiet {
+            print::explain(&format!(
+                "organisation {} has no history yet: waiting for its first outcome",
+                session.organization()?
+            ));
+        }
         None
     } else {
         let answer: Answer<OrganizationAnswer> = session.ask(&session.path("")?)?;
@@ -271,7 +286,7 @@ pub fn events(ask: &Events, session: &Session) -> Result<(), Failure> {
     };
     let which =
         query([("organization", Some(session.organization()?.to_string())), ("from_revision", Some(from.to_string()))]);
-    let mut unreadable = None;
+    let (mut unreadable, mut next, mut ended) = (None, from, true);
     let refused = client
         .follow(&joined("/v1/events", &which), &mut |line| {
             let Some(data) = line.strip_prefix("data: ") else { return ControlFlow::Continue(()) };
@@ -282,18 +297,25 @@ pub fn events(ask: &Events, session: &Session) -> Result<(), Failure> {
                     return ControlFlow::Break(());
                 }
             };
+            next = outcome.revision.map_or(next, Revision::next);
             let shown = match (session.settings.output, session.settings.quiet) {
                 (Format::Json, _) => data.to_owned(),
                 (Format::Table, true) => or_dash(outcome.revision),
                 (Format::Table, false) => one_line(&outcome),
             };
-            print::one_of_many(&shown)?;
-            if last.is_some() && outcome.revision >= last { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            // Whoever read has enough, or all that was asked for is there.
+            let enough = print::one_of_many(&shown).is_break() || (last.is_some() && outcome.revision >= last);
+            ended = !enough;
+            if enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })
-        .map_err(|no| Failure::Unreachable(no.why))?;
+        .map_err(|no| Failure::Unreachable(format!("{}; go on with --from {next}", no.why)))?;
     match (unreadable, refused) {
         (Some(failure), _) => Err(failure),
-        (None, Some(reply)) => Err(Failure::of_query(problem(&reply))),
+        (None, Some(reply)) => Err(session.refused(&reply)),
+        (None, None) if ended => Err(Failure::Unreachable(format!(
+            "{} ended the stream, as a server does when it is stopped; go on with --from {next}",
+            client.place()
+        ))),
         (None, None) => Ok(()),
     }
 }
@@ -329,13 +351,14 @@ fn lineage(answer: &LineageAnswer) -> Listing {
 }
 
 fn intervals(held: &[Held]) -> Listing {
-    let mut listing = Listing::new(&["cidr", "held by", "from", "until", "asked by", "reason", ">revision"]);
+    let mut listing = Listing::new(&["cidr", "held by", "scope", "from", "until", "asked by", "reason", ">revision"]);
     for held in held {
         listing.row(
             holder(held),
             [
                 held.cidr.to_string(),
                 holder(held),
+                or_dash(scope(held)),
                 instant(held.from),
                 held.until.map_or_else(|| "now".to_owned(), instant),
                 by(&held.began),
@@ -356,6 +379,14 @@ fn holder(held: &Held) -> String {
             (None, None) => format!("allocation {allocation}"),
         },
         Holder::Resource { kind, id, .. } => format!("{kind} {id}"),
+    }
+}
+
+/// Resources lie in no scope of their own.
+fn scope(held: &Held) -> Option<ScopeId> {
+    match held.holder {
+        Holder::Pool { scope, .. } | Holder::Allocation { scope, .. } => Some(scope),
+        Holder::Resource { .. } => None,
     }
 }
 

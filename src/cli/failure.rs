@@ -10,6 +10,8 @@ use crate::api::Problem;
 pub enum Failure {
     /// The command was decided, and refused: exit code 1.
     Rejected(Problem),
+    /// The same, of what is no single command's answer: exit code 1.
+    RejectedHere(String),
     /// An audit found a record that is wrong: exit code 1.
     Damaged(String),
     /// What was asked for makes no sense here: exit code 2.
@@ -43,6 +45,7 @@ impl Failure {
     pub fn of_query(problem: Problem) -> Self {
         match problem.status {
             404 if problem.code == "OutcomeNotFound" => Self::Unknown(problem.detail.clone()),
+            422 => Self::Rejected(problem),
             500..=599 => Self::Unreachable(problem.detail.clone()),
             _ => Self::Refused(problem),
         }
@@ -50,7 +53,7 @@ impl Failure {
 
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Rejected(_) | Self::Damaged(_) => 1,
+            Self::Rejected(_) | Self::RejectedHere(_) | Self::Damaged(_) => 1,
             Self::Usage(_) | Self::Refused(_) => 2,
             Self::Unknown(_) => 3,
             Self::Unreachable(_) | Self::Unreadable(_) => 4,
@@ -66,6 +69,7 @@ impl fmt::Display for Failure {
                 explain(f, problem)
             }
             Self::Refused(problem) => explain(f, problem),
+            Self::RejectedHere(text) => write!(f, "rejected: {text}"),
             Self::Usage(text) | Self::Damaged(text) | Self::Unreadable(text) => f.write_str(text),
             Self::Unknown(text) => write!(f, "the outcome is unknown: {text}"),
             Self::Unreachable(text) => write!(f, "cannot ask the ledger: {text}"),
@@ -110,9 +114,14 @@ mod tests {
         for (status, number) in [(422, 1), (400, 2), (404, 2), (413, 2), (500, 3), (504, 3), (503, 4)] {
             assert_eq!(code(&Failure::of_command(problem(status, "X"))), expect(number), "command {status}");
         }
-        for (status, what, number) in
-            [(400, "X", 2), (404, "PoolNotFound", 2), (404, "OutcomeNotFound", 3), (503, "X", 4), (500, "X", 4)]
-        {
+        for (status, what, number) in [
+            (400, "X", 2),
+            (404, "PoolNotFound", 2),
+            (404, "OutcomeNotFound", 3),
+            (422, "PoolExhausted", 1),
+            (503, "X", 4),
+            (500, "X", 4),
+        ] {
             assert_eq!(code(&Failure::of_query(problem(status, what))), expect(number), "query {status} {what}");
         }
     }

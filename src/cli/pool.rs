@@ -150,7 +150,7 @@ pub struct Create {
     tags: Vec<Tag>,
     #[command(flatten)]
     rules: Rules,
-    /// Hold what discovery sees in the pool's space
+    /// Kept with the pool; nothing is imported yet
     #[arg(long)]
     auto_import: bool,
     #[arg(long)]
@@ -172,6 +172,7 @@ pub struct Modify {
     description: Option<String>,
     #[command(flatten)]
     rules: Rules,
+    /// Kept with the pool; nothing is imported yet
     #[arg(long)]
     auto_import: Option<bool>,
     #[arg(long, conflicts_with = "description")]
@@ -387,6 +388,7 @@ fn facts(pool: &PoolAnswer) -> Listing {
             ("largest block", slash(pool.allocation_min_netmask_length)),
             ("smallest block", slash(pool.allocation_max_netmask_length)),
             ("default block", slash(pool.allocation_default_netmask_length)),
+            ("auto import", pool.auto_import.then(|| "yes; nothing is imported yet".to_owned())),
             ("required tags", pairs(&pool.allocation_resource_tags)),
             ("tags", pairs(&pool.tags)),
             ("provisioned", Some(usage.provisioned.to_string())),

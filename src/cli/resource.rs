@@ -68,9 +68,10 @@ pub struct Observe {
     /// When it was so; now when absent
     #[arg(long, visible_alias = "at", value_name = "INSTANT")]
     observed_at: Option<Timestamp>,
-    /// The account that owns it
+    /// The account that owns it: its space is kept free only where an IPAM monitors account and region
     #[arg(long, value_name = "ACCOUNT")]
     account: Option<AccountId>,
+    /// The region that it is in
     #[arg(long)]
     region: Option<Region>,
     #[arg(long)]

@@ -1,7 +1,7 @@
 //! What an accepted command brought about, for people: the block, the id, the change.
 
 use super::print::{Listing, instant, or_dash, pairs};
-use crate::domain::event::Event;
+use crate::domain::event::{Event, NotMonitored};
 use crate::domain::outcome::Outcome;
 
 /// The result of an accepted command. `-q` prints what one would work on with: the block of an
@@ -61,6 +61,13 @@ pub fn listing(outcome: &Outcome) -> Listing {
             }
             listing
         }
+        [Event::ResourceObserved(event), ..] => {
+            let mut listing = Listing::of_one(or_dash(outcome.revision), []);
+            if let Some(reason) = event.not_monitored {
+                listing.note(format!("its space may be handed out: {}", not_monitored(reason)));
+            }
+            listing
+        }
         _ => Listing::of_one(or_dash(outcome.revision), []),
     };
     let what = match outcome.events() {
@@ -69,4 +76,21 @@ pub fn listing(outcome: &Outcome) -> Listing {
     };
     listing.note(format!("{what}, revision {}, {}", or_dash(outcome.revision), instant(outcome.decided_at)));
     listing
+}
+
+/// Why no IPAM monitors a resource, and what to say or do.
+fn not_monitored(reason: NotMonitored) -> &'static str {
+    match reason {
+        NotMonitored::NoIpam => "no IPAM monitors it, there is none yet (ipam instance create)",
+        NotMonitored::NoAccount => "no IPAM monitors it, its account is not known (--account)",
+        NotMonitored::AccountOutside => "no IPAM monitors it, its account is no member (ipam org add-account)",
+        NotMonitored::NoServiceLinkedRole => {
+            "no IPAM monitors it, its account has no role for IPAM (ipam org delegate-admin; ipam org show says why)"
+        }
+        NotMonitored::NoRegion => "no IPAM monitors it, its region is not known (--region)",
+        NotMonitored::RegionNotOperated => {
+            "no IPAM monitors it, none operates in its region (ipam instance modify --add-region)"
+        }
+        NotMonitored::Published => "published ranges belong to nobody here",
+    }
 }

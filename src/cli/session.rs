@@ -237,8 +237,24 @@ impl Session {
     }
 
     fn ask_bytes(&self, path: &str) -> Result<Vec<u8>, Failure> {
-        let reply = self.reading()?.request(&Method::GET, path, None).map_err(|no| Failure::Unreachable(no.why))?;
-        if reply.status == 200 { Ok(reply.body) } else { Err(Failure::of_query(problem(&reply))) }
+        let reply = self.get(path)?;
+        if reply.status == 200 { Ok(reply.body) } else { Err(self.refused(&reply)) }
+    }
+
+    /// The answer to a question, whatever it is.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn get(&self, path: &str) -> Result<Reply, Failure> {
+        self.reading()?.request(&Method::GET, path, None).map_err(|no| Failure::Unreachable(no.why))
+    }
+
+    /// What an answer means that is not the one to the question: programs are given it whole.
+    pub fn refused(&self, reply: &Reply) -> Failure {
+        if self.settings.output == Format::Json {
+            print::result(&pretty(&reply.body));
+        }
+        Failure::of_query(problem(reply))
     }
 
     pub fn print(&self, listing: &Listing) {

@@ -9,29 +9,29 @@ use serde_json::{Value, json};
 use crate::process::{Ended, ipam};
 use crate::server::Server;
 
-const ACCEPTED: i32 = 0;
-const REJECTED: i32 = 1;
-const USAGE: i32 = 2;
-const UNREACHABLE: i32 = 4;
-const ORGANIZATION: &str = "o-example";
+pub const ACCEPTED: i32 = 0;
+pub const REJECTED: i32 = 1;
+pub const USAGE: i32 = 2;
+pub const UNREACHABLE: i32 = 4;
+pub const ORGANIZATION: &str = "o-example";
 const MANAGEMENT: &str = "111111111111";
-const ADMIN: &str = "222222222222";
+pub const ADMIN: &str = "222222222222";
 
 /// Runs lines of a shell, without quotes, with further flags at their end.
-struct Shell<'a> {
-    home: &'a Path,
-    flags: Vec<String>,
+pub struct Shell<'a> {
+    pub home: &'a Path,
+    pub flags: Vec<String>,
 }
 
 impl Shell<'_> {
-    fn run(&self, line: &str) -> Ended {
+    pub fn run(&self, line: &str) -> Ended {
         let words = line.split_whitespace().chain(self.flags.iter().map(String::as_str));
         ipam(self.home, &words.collect::<Vec<_>>())
     }
 
     /// A line that must be accepted; gives its result.
     #[track_caller]
-    fn ok(&self, line: &str) -> String {
+    pub fn ok(&self, line: &str) -> String {
         let ended = self.run(line);
         assert_eq!(ended.code, ACCEPTED, "{line}: {ended:#?}");
         ended.result().to_owned()
@@ -43,14 +43,17 @@ fn a_ledger_on_a_server() {
     let home = tempfile::tempdir().expect("a directory");
     let server = Server::start(&home.path().join("data"), &[]);
     works(home.path(), vec!["--url".to_owned(), server.url.clone()]);
-    follows(home.path(), &server);
+    follows(home.path(), server);
 }
 
-/// Who follows the events sees those that were, and the next as soon as it is decided.
-fn follows(home: &Path, server: &Server) {
-    let mut client = Command::new(env!("CARGO_BIN_EXE_ipam"));
-    client.args(["events", "--follow", "-q", "--org", ORGANIZATION, "--url", &server.url]).env("HOME", home);
-    let mut client = client.stdout(Stdio::piped()).spawn().expect("it starts");
+/// Who follows the events sees those that were, the next as soon as it is decided, and that the server leaves.
+fn follows(home: &Path, server: Server) {
+    let follow = |flags: &[&str]| {
+        let mut client = Command::new(env!("CARGO_BIN_EXE_ipam"));
+        client.args(["events", "--follow", "--url", &server.url]).args(flags).env("HOME", home);
+        client.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts")
+    };
+    let mut client = follow(&["-q", "--org", ORGANIZATION]);
     let mut lines = BufReader::new(client.stdout.take().expect("a pipe")).lines().map(|line| line.expect("a line"));
     let before = server.get(&format!("/v1/organizations/{ORGANIZATION}"))["revision"].as_u64().expect("a number");
     for revision in 1..=before {
@@ -58,8 +61,18 @@ fn follows(home: &Path, server: &Server) {
     }
     server.accept(ORGANIZATION, ADMIN, "CreateIpam", &json!({"home_region": "eu-north-1"}));
     assert_eq!(lines.next(), Some((before + 1).to_string()));
-    client.kill().expect("it goes on");
-    client.wait().expect("it ends");
+    let mut waiting = follow(&["--org", "o-nobodyyet"]);
+    let mut explained =
+        BufReader::new(waiting.stderr.take().expect("a pipe")).lines().map(|line| line.expect("a line"));
+    let says = explained.next().expect("it says that it waits");
+    assert!(says.contains("organisation o-nobodyyet has no history yet"), "{says}");
+    server.stop();
+    assert_eq!(lines.next(), None);
+    let ended = client.wait_with_output().expect("it ends");
+    let says = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(UNREACHABLE), "{says}");
+    assert!(says.contains("ended the stream") && says.contains(&format!("--from {}", before + 2)), "{says}");
+    assert_eq!(waiting.wait().expect("it ends").code(), Some(UNREACHABLE));
 }
 
 #[test]
@@ -119,11 +132,20 @@ fn works(home: &Path, flags: Vec<String>) {
     assert_eq!(refused.code, REJECTED, "{refused:#?}");
     let json: Value = serde_json::from_str(&refused.out).expect("JSON alone");
     assert_eq!(json["code"], "PoolExhausted");
+    // So is a question that is refused.
+    let refused = shell.run("pool next eu/prod /8 --output json");
+    refused.says(REJECTED, &["PoolExhausted"]);
+    let json: Value = serde_json::from_str(&refused.out).expect("JSON alone");
+    assert_eq!(json["code"], "PoolExhausted");
+    let refused = shell.run("pool show ipam-pool-0123456789abcdef0 --output json");
+    let json: Value = serde_json::from_str(&refused.out).expect("JSON alone");
+    assert_eq!(json["code"], "PoolNotFound");
     shell.run("allocate 10.0.0.1/24 --from eu/prod").says(USAGE, &["10.0.0.0/24"]);
 
     let list: Value = serde_json::from_str(&shell.ok("allocation list eu/prod --output json")).expect("JSON alone");
     assert_eq!(list["items"].as_array().map(Vec::len), Some(3));
     assert!(shell.ok("who 10.0.0.77").contains("vpc-0a1b2c"));
+    assert!(shell.ok("history 10.0.0.77").lines().any(|line| line.contains("vpc-0a1b2c") && line.contains(&private)));
     assert!(shell.ok(&format!("who 10.0.0.77 --scope {private}")).contains("vpc-0a1b2c"));
     assert!(!shell.ok("who 10.0.0.77 --scope public").contains("vpc-0a1b2c"));
     assert!(!shell.ok("history 10.0.0.77 --scope public").contains("vpc-0a1b2c"));
@@ -132,6 +154,16 @@ fn works(home: &Path, flags: Vec<String>) {
     let observe = "resource observe vpc-07 --cidr 10.9.0.0/16 --account 222222222222 --region eu-central-1";
     shell.ok(&format!("{observe} --observed-at 2024-05-01T12:00:00Z"));
     shell.ok("resource gone vpc-07 --observed-at 2024-06-01T12:00:00Z");
+    let unplaced = "resource observe vpc-08 --cidr 10.10.0.0/16 --observed-at 2024-05-01T12:00:00Z";
+    shell.run(unplaced).says(ACCEPTED, &["its space may be handed out", "--account"]);
+    let unplaced = unplaced.replace("vpc-08", "vpc-09") + " --account 222222222222";
+    shell.run(&unplaced).says(ACCEPTED, &["its space may be handed out", "--region"]);
+    shell
+        .run(&format!("{unplaced} --region mars-north-1"))
+        .says(ACCEPTED, &["its space may be handed out", "--add-region"]);
+    shell.ok("pool modify eu --auto-import true");
+    assert!(shell.ok("pool show eu").contains("nothing is imported yet"));
+    shell.run("changes --from rev:3").says(USAGE, &["--from", "--as-of rev:3"]);
     shell.run("resource show vpc-07").says(ACCEPTED, &["vpc vpc-07 is not known to hold anything then"]);
     assert!(shell.ok("resource show vpc-07 --at 2024-05-20").contains("10.9.0.0/16"));
     let events = shell.ok("events");
