@@ -9,7 +9,11 @@ use super::session::{Session, escaped};
 use crate::address::Cidr;
 use crate::domain::id::{AllocationId, IpamId, ObjectId, PoolId, ScopeId};
 use crate::views::answer::{AllocationAnswer, Answer, IpamAnswer, Page, PoolNode, PoolTree, ScopeAnswer, ScopeKind};
-use crate::views::lineage::answers::{Holder, LineageAnswer};
+use crate::views::lineage::answers::{Held, Holder, LineageAnswer};
+use crate::views::when::Window;
+
+/// What the default scopes are called. A scope that somebody gave such a name goes by its id.
+const DEFAULT_SCOPES: [&str; 2] = ["private", "public"];
 
 /// Something that a name can mean.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +71,7 @@ impl<'a> Names<'a> {
         given.parse().or_else(|_| pick("pool", given, &self.pools()?))
     }
 
-    /// An allocation by id, or by its block.
+    /// An allocation by id, or by the block that it holds at the moment asked about; of a whole day's, those at its end come first.
     ///
     /// # Errors
     /// When nothing, or more than one allocation, holds exactly that block.
@@ -79,20 +83,24 @@ impl<'a> Names<'a> {
             Failure::usage(format!("`{given}` is neither the id of an allocation nor a block such as 10.0.0.0/24"))
         })?;
         let path = format!("/holders?address={}", escaped(&block.network().to_string()));
-        let held: Vec<_> = self
-            .all_held(&path)?
+        let (held, window) = self.all_held(&path)?;
+        let (at_the_end, before): (Vec<_>, Vec<_>) = held
             .into_iter()
-            .filter(|held| held.cidr == block && held.until.is_none())
-            .filter_map(|held| match held.holder {
+            .filter(|held| held.cidr == block)
+            .partition(|held| held.until.is_none_or(|until| until >= window.until));
+        let candidates = |held: Vec<Held>| -> Vec<_> {
+            let candidate = |held: Held| match held.holder {
                 Holder::Allocation { allocation, pool, description, resource, .. } => {
                     let what = resource.map(|resource| format!(" for {} {}", resource.kind, resource.id));
                     let about = format!("pool {pool}{} {}", what.unwrap_or_default(), description.unwrap_or_default());
                     Some(Candidate { id: allocation, names: vec![block.to_string()], about })
                 }
                 _ => None,
-            })
-            .collect();
-        pick("allocation", given, &held)
+            };
+            held.into_iter().filter_map(candidate).collect()
+        };
+        let last = candidates(at_the_end);
+        pick("allocation", given, &if last.is_empty() { candidates(before) } else { last })
     }
 
     /// Anything that has an id: by id, else a pool, a scope or an IPAM by name.
@@ -127,7 +135,8 @@ impl<'a> Names<'a> {
                 ScopeKind::Private => "private",
                 ScopeKind::Public => "public",
             };
-            let names = scope.is_default.then(|| word.to_owned()).into_iter().chain(scope.name).collect();
+            let name = scope.name.filter(|name| !DEFAULT_SCOPES.contains(&name.as_str()));
+            let names = scope.is_default.then(|| word.to_owned()).into_iter().chain(name).collect();
             Candidate { id: scope.scope, names, about: format!("{word}, of {}", scope.ipam) }
         };
         Ok(self.all::<ScopeAnswer>("/scopes")?.into_iter().map(candidate).collect())
@@ -151,7 +160,8 @@ impl<'a> Names<'a> {
         Ok(self.session.ask::<Answer<Page<T>>>(&path)?.body.items)
     }
 
-    fn all_held(&self, path: &str) -> Result<Vec<crate::views::lineage::answers::Held>, Failure> {
+    /// All who held it, and the part of time that the answer is about.
+    fn all_held(&self, path: &str) -> Result<(Vec<Held>, Window), Failure> {
         let mut held = Vec::new();
         let mut after = None;
         loop {
@@ -160,7 +170,7 @@ impl<'a> Names<'a> {
             held.extend(answer.held);
             match answer.next {
                 Some(next) => after = Some(next),
-                None => return Ok(held),
+                None => return Ok((held, answer.window)),
             }
         }
     }

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use uuid::Uuid;
 
+use super::arguments::query;
 use super::client::{Client, NoReply, Reply};
 use super::failure::Failure;
 use super::names::Names;
@@ -137,12 +138,42 @@ impl Session {
 
     /// Sends the command that `body` makes, once names are resolved, and prints its outcome.
     ///
+    /// A repeated command must be the same one, and what it named may be gone, renamed or another's by now: its names mean
+    /// what they meant just before it was decided.
+    ///
     /// # Errors
     /// Unless it was accepted.
     pub fn send(&self, body: impl FnOnce(&Names<'_>) -> Result<CommandBody, Failure>) -> Result<(), Failure> {
         self.writing()?;
-        let body = body(&Names::new(self, String::new()))?;
+        // Where it cannot be asked now, the ledger tells all the same whether the command is the one that was decided.
+        let decided = self.settings.command_id.and_then(|id| self.outcome_of(id, 0).ok().flatten());
+        let before =
+            decided.as_ref().and_then(|outcome| outcome.revision?.0.checked_sub(1)).filter(|&before| before > 0);
+        let moment = query([("as_of", before.map(|before| format!("rev:{before}")))]);
+        let body = body(&Names::new(self, moment)).map_err(|failure| match (decided, failure) {
+            (Some(Outcome { command_id, command_type, revision, .. }), Failure::Usage(why)) => {
+                Failure::RejectedHere(format!(
+                    "the command id {command_id} was used for another command, {command_type} at revision {}, before which \
+                     what this one names was not there: {why}",
+                    print::or_dash(revision)
+                ))
+            }
+            (_, failure) => failure,
+        })?;
         self.send_as(self.account()?, &body)
+    }
+
+    /// The outcome of a command, as far as it is known here within so many seconds: at most 30.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub fn outcome_of(&self, id: CommandId, wait_seconds: u8) -> Result<Option<Outcome>, Failure> {
+        let reply = self.get(&self.path(&format!("/outcomes/{id}?wait_seconds={wait_seconds}"))?)?;
+        match reply.status {
+            200 => read(&reply.body).map(Some),
+            404 => Ok(None),
+            _ => Err(Failure::of_query(problem(&reply))),
+        }
     }
 
     /// The same, in the name of another account than the usual one.
