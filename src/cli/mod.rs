@@ -30,10 +30,11 @@ mod status;
 mod topics;
 mod upkeep;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::domain::command::{TagResource, UntagResource};
@@ -44,7 +45,7 @@ use arguments::{Tag, tags};
 use failure::Failure;
 use print::{Listing, instant};
 use session::Session;
-use settings::{InUse, Settings};
+use settings::{InUse, Settings, Typed};
 
 #[derive(Parser, Clone, Debug)]
 #[command(
@@ -179,7 +180,7 @@ enum Command {
 /// Runs the program.
 pub fn main() -> ExitCode {
     outlive_file_limits();
-    let cli = Cli::parse();
+    let cli = parsed(std::env::args_os()).unwrap_or_else(|error| error.exit());
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -187,6 +188,14 @@ pub fn main() -> ExitCode {
             failure.exit_code()
         }
     }
+}
+
+/// The words of a command line, and which of its settings were typed.
+fn parsed(words: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let matches = Cli::command().try_get_matches_from(words)?;
+    let mut cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut Cli::command()))?;
+    cli.settings.typed = Typed::of(&matches);
+    Ok(cli)
 }
 
 /// A write beyond the limit on the sizes of files fails, as one on a full disk does; the signal that comes with it would
@@ -197,7 +206,8 @@ fn outlive_file_limits() {
 }
 
 fn run(cli: Cli) -> Result<(), Failure> {
-    let Cli { settings, command } = cli;
+    let Cli { mut settings, command } = cli;
+    settings.name_one_ledger()?;
     match command {
         Command::Completion { shell } => {
             let mut script = Vec::new();
@@ -250,9 +260,11 @@ fn ask(command: Command, session: Session) -> Result<(), Failure> {
 
 /// A command that asks the ledger, from its words; what the outer command was told goes for it, too.
 fn question(words: Vec<String>, outer: Settings) -> Result<(Settings, Command), Failure> {
-    let words = std::iter::once("ipam".to_owned()).chain(words);
-    let Cli { settings: inner, command } =
-        Cli::try_parse_from(words).map_err(|error| Failure::usage(error.to_string().trim()))?;
+    let words = std::iter::once("ipam".to_owned()).chain(words).map(OsString::from);
+    let Cli { settings: inner, command } = parsed(words).map_err(|error| Failure::usage(error.to_string().trim()))?;
+    if inner.typed.data || inner.typed.url {
+        return Err(Failure::usage("the question is put to what was replayed: name the log before `--`"));
+    }
     if matches!(
         command,
         Command::Use { .. }
@@ -267,9 +279,10 @@ fn question(words: Vec<String>, outer: Settings) -> Result<(Settings, Command), 
     ) {
         return Err(Failure::usage("that asks the ledger nothing; ask, for example: pool tree, who 10.0.0.1"));
     }
+    // What the question took from the environment, the outer command took from there, too, unless it was told otherwise.
     let settings = Settings {
-        org: inner.org.or(outer.org),
-        account: inner.account.or(outer.account),
+        org: if inner.typed.org { inner.org } else { outer.org },
+        account: if inner.typed.account { inner.account } else { outer.account },
         output: if inner.output == settings::Format::Json { inner.output } else { outer.output },
         quiet: inner.quiet || outer.quiet,
         ..outer

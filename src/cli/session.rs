@@ -12,6 +12,7 @@ use super::arguments::query;
 use super::client::{Client, NoReply, Reply};
 use super::failure::Failure;
 use super::names::Names;
+use super::node;
 use super::print::{self, Listing};
 use super::result;
 use super::running::{self, Running};
@@ -132,8 +133,15 @@ impl Session {
                 directory.display()
             )));
         }
-        Client::open(&directory, read_only)
-            .map_err(|why| Failure::Unreachable(format!("{}: {why}", directory.display())))
+        let shown = directory.display();
+        let new = !node::holds_embedded(&directory);
+        let client =
+            Client::open(&directory, read_only).map_err(|why| Failure::Unreachable(format!("{shown}: {why}")))?;
+        // Whoever mistyped a name is told so.
+        if new && !self.settings.quiet {
+            print::explain(&format!("made a new ledger in {shown}"));
+        }
+        Ok(client)
     }
 
     /// Sends the command that `body` makes, once names are resolved, and prints its outcome.

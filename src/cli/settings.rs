@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 use super::failure::Failure;
@@ -27,10 +28,10 @@ pub struct Settings {
     /// Who in the account asks: a name for people who read the history
     #[arg(long, global = true, env = "IPAM_BY", value_name = "NAME", help_heading = "Common options")]
     pub by: Option<String>,
-    /// A running server [default: <http://127.0.0.1:4726> where one runs]
+    /// A running server [default: <http://127.0.0.1:4726> where one runs]; in the environment it goes before `IPAM_DATA`
     #[arg(long, global = true, env = "IPAM_URL", help_heading = "Common options")]
     pub url: Option<String>,
-    /// A data directory: the server that runs on it is asked, or it is opened where none runs
+    /// A data directory: the server that runs on it is asked, or it is opened where none runs. Goes before `IPAM_URL`
     #[arg(long, global = true, env = "IPAM_DATA", value_name = "DIRECTORY", help_heading = "Common options")]
     pub data: Option<PathBuf>,
     /// How answers are printed
@@ -48,9 +49,54 @@ pub struct Settings {
     /// Why, for people who read the history
     #[arg(long, global = true, value_name = "TEXT", help_heading = "Options of commands that change something")]
     pub reason: Option<String>,
+    #[arg(skip)]
+    pub typed: Typed,
+}
+
+/// Which settings were typed: those beat the environment, whatever stands there.
+#[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+pub struct Typed {
+    pub org: bool,
+    pub account: bool,
+    pub by: bool,
+    pub url: bool,
+    pub data: bool,
+}
+
+impl Typed {
+    pub fn of(matches: &ArgMatches) -> Self {
+        let typed = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
+        Self {
+            org: typed("org"),
+            account: typed("asking_account"),
+            by: typed("by"),
+            url: typed("url"),
+            data: typed("data"),
+        }
+    }
 }
 
 impl Settings {
+    /// Takes one ledger where two are named: what was typed goes before the environment. Of two that are in the environment,
+    /// the server is asked.
+    ///
+    /// # Errors
+    /// When two were typed.
+    pub fn name_one_ledger(&mut self) -> Result<(), Failure> {
+        match (self.typed.data, self.typed.url) {
+            (true, true) => Err(Failure::usage(
+                "--data and --url name two ledgers: leave out --url to ask the one in the directory (or the server that runs \
+                 on it), or --data to ask the server",
+            )),
+            (true, false) => {
+                self.url = None;
+                Ok(())
+            }
+            (false, _) => Ok(()),
+        }
+    }
+
     /// The data directory that was named, or the default one.
     ///
     /// # Errors

@@ -26,6 +26,11 @@ pub enum Views {
 pub fn views(command: &Views, settings: &Settings) -> Result<(), Failure> {
     let Views::Rebuild { view, kafka } = command;
     let data = settings.data_directory()?;
+    // Clearing would make what is not there.
+    let there = if kafka.config().is_some() { data.join("views").exists() } else { node::holds_embedded(&data) };
+    if !there {
+        return Err(Failure::Unreachable(format!("there are no views of a ledger in {}", data.display())));
+    }
     let cleared = LedgerViews::clear(&data.join("views"), view.as_deref()).map_err(unreachable)?;
     if cleared.is_empty() {
         let names = LedgerViews::names().join(", ");

@@ -33,13 +33,18 @@ impl Ended {
 
 /// `ipam` with nothing of the environment but a home directory.
 pub fn ipam(home: &Path, arguments: &[&str]) -> Ended {
+    ipam_with(home, &[], arguments)
+}
+
+/// The same, with further variables in the environment.
+pub fn ipam_with(home: &Path, variables: &[(&str, &str)], arguments: &[&str]) -> Ended {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ipam"));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("IPAM_") || name.to_string_lossy().starts_with("XDG_") {
             command.env_remove(name);
         }
     }
-    command.args(arguments).env("HOME", home);
+    command.args(arguments).env("HOME", home).envs(variables.iter().copied());
     run(&mut command)
 }
 

@@ -20,10 +20,18 @@ use crate::views::Views;
 use crate::views::projector::{Projector, ProjectorError};
 use crate::views::store::StoreError;
 
+/// The folder that holds the log.
+const LOG: &str = "log";
 /// Partitions of a new embedded log: one writer shares one fsync among all that is ready.
 const PARTITIONS: u32 = 1;
 /// Commands waiting for a writer; further ones wait outside.
 const QUEUE_COMMANDS_MAX: usize = 10_000;
+
+/// Whether there is a ledger in `data`, or what is left of one: opening it makes none.
+#[must_use]
+pub fn holds_embedded(data: &Path) -> bool {
+    data.join(LOG).exists()
+}
 
 /// Opens the ledger in `data`, or makes a new one.
 ///
@@ -39,7 +47,7 @@ pub fn open_embedded(data: &Path) -> Result<Node, NodeError> {
 /// Each says what to do.
 pub fn open_embedded_by(data: &Path, rules: &Arc<dyn Rules>) -> Result<Node, NodeError> {
     fs::create_dir_all(data).map_err(|error| NodeError::Directory { path: data.to_owned(), error })?;
-    let log: Arc<dyn Log> = Arc::new(EmbeddedLog::open(&data.join("log"), PARTITIONS)?);
+    let log: Arc<dyn Log> = Arc::new(EmbeddedLog::open(&data.join(LOG), PARTITIONS)?);
     let (views, projector) = Views::open(&data.join("views"), Arc::clone(&log))?;
     let partitions = log.partitions()?;
     let memory = Arc::new(ViewsMemory(views.clone()));
@@ -78,7 +86,7 @@ pub fn open_embedded_by(data: &Path, rules: &Arc<dyn Rules>) -> Result<Node, Nod
 /// # Errors
 /// Each says what to do.
 pub fn open_embedded_for_reading(data: &Path) -> Result<Node, NodeError> {
-    let log: Arc<dyn Log> = Arc::new(EmbeddedLog::open_read_only(&data.join("log"))?);
+    let log: Arc<dyn Log> = Arc::new(EmbeddedLog::open_read_only(&data.join(LOG))?);
     let path = data.join("views");
     let (views, projector) = match Views::open(&path, Arc::clone(&log)) {
         Ok((views, projector)) => (views, Some(projector)),

@@ -28,7 +28,7 @@ use crate::processor::submit::Submit;
 use crate::views::Views;
 use crate::views::projector::{Projector, ProjectorError};
 
-pub use embedded::{open_embedded, open_embedded_by, open_embedded_for_reading, open_for_reading};
+pub use embedded::{holds_embedded, open_embedded, open_embedded_by, open_embedded_for_reading, open_for_reading};
 pub use kafka::{KafkaFlags, MemberFlags, open_kafka};
 use writers::Writers;
 
