@@ -7,6 +7,7 @@
 mod audience;
 mod audit;
 mod cli;
+mod cli_files;
 mod cli_names;
 mod embedded;
 #[allow(dead_code, reason = "other tests kill brokers")]

@@ -1,5 +1,6 @@
 //! `ipam import`: a file of observed changes into the ledger, once however often it is repeated.
 
+mod file;
 pub mod intervals;
 pub mod rows;
 mod run;
