@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::kafka;
-use crate::process::{Ended, ipam, run};
+use crate::process::{Ended, ipam, ipam_with, run};
 use crate::server::Server;
 use crate::walkthrough::{ADMIN, MANAGEMENT, ORGANIZATION, Script};
 
@@ -96,6 +96,8 @@ fn exports(auditor: &Auditor) {
     auditor.audit(&format!("export --org {ORGANIZATION} --out @export")).says(USAGE, &["is there already"]);
     auditor.audit("export --org o-nobody --out @nobody").says(USAGE, &["o-nobody has no history"]);
     assert!(!auditor.path("nobody").exists(), "nothing is left behind");
+    auditor.audit("verify --org o-nobody").says(USAGE, &["o-nobody has no history", "--org names it"]);
+    auditor.ok(&format!("verify --org {ORGANIZATION}"));
     let verified = auditor.ok("verify --file @export");
     let head = verified.lines().find(|line| line.starts_with(ORGANIZATION)).expect("a head");
     let in_python = python(&auditor.path("export"));
@@ -287,15 +289,21 @@ fn replays(auditor: &Auditor, data: &str) {
     for (until, question, words) in [
         ("rev:20", "allocate /28 --from eu/prod", &["the past takes no commands"][..]),
         ("rev:20", "serve", &["asks the ledger nothing"]),
+        ("rev:20", "pool tree --data /elsewhere", &["name the log before"]),
         ("rev:20", "pool tre", &["unrecognized subcommand"]),
         ("rev:99999", "pool tree", &["the history ends at revision"]),
         ("0:99999", "pool tree", &["is not in the log"]),
         ("5:1", "pool tree", &["is in partition 0"]),
-        ("2999-01-01", "pool tree", &["in the future"]),
+        ("2999-01-01", "pool tree", &["--until", "in the future", "--until now"]),
         ("yesterday", "pool tree", &["PARTITION:OFFSET"]),
     ] {
         auditor.audit(&format!("replay --until {until} {of} -- {question}")).says(USAGE, words);
     }
+    // What is typed goes before the environment, for the question, too.
+    let words =
+        ["audit", "replay", "--until", MIDDLE, "--org", ORGANIZATION, "--data", data, "--", "pool", "tree", "-q"];
+    let ended = ipam_with(auditor.home.path(), &[("IPAM_ORG", "o-nobody"), ("IPAM_DATA", "/nowhere")], &words);
+    ended.says(CLEAN, &[]);
 }
 
 #[test]

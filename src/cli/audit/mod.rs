@@ -149,6 +149,14 @@ fn verify(ask: &Verify, settings: &Settings) -> Result<(), Failure> {
         Some(file) => verified_file(file, &asked, settings)?,
         None => verified(&ask.kafka, settings, &asked)?,
     };
+    if let Some(organization) = asked.organization
+        && !report.heads.contains_key(organization)
+        && report.findings.is_empty()
+    {
+        let from = if settings.typed.org { "--org" } else { "IPAM_ORG" };
+        let error = ExportError::NoHistory(organization.clone());
+        return Err(Failure::usage(format!("{error}: nothing was verified ({from} names it)")));
+    }
     show(&report, settings);
     if let Some(commands) = commands.filter(|_| !settings.quiet) {
         print::explain(&format!("{} of {} commands that were kept are answered", report.proved, commands.count()));

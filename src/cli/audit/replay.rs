@@ -16,7 +16,7 @@ use crate::cli::settings::Settings;
 use crate::domain::id::Revision;
 use crate::domain::time::Timestamp;
 use crate::log::record::{Offset, Partition};
-use crate::views::when::{AnswerHead, AsOf, parse_as_of};
+use crate::views::when::{AnswerHead, AsOf, WhenError, parse_as_of};
 
 #[derive(Args, Clone, Debug)]
 pub struct Replay {
@@ -58,9 +58,13 @@ fn until(text: &str) -> Result<Until, Failure> {
         return Ok(Until::Position(Partition(partition), Offset(offset)));
     }
     let now = Timestamp::from(chrono::Utc::now());
-    match parse_as_of(text, now).map_err(|error| Failure::usage(format!("--until: {error}; or PARTITION:OFFSET")))? {
-        AsOf::Instant(instant) => Ok(Until::Instant(instant)),
-        AsOf::Revision(revision) => Ok(Until::Revision(revision)),
+    match parse_as_of(text, now) {
+        Ok(AsOf::Instant(instant)) => Ok(Until::Instant(instant)),
+        Ok(AsOf::Revision(revision)) => Ok(Until::Revision(revision)),
+        Err(WhenError::FutureAsOf { asked, now }) => Err(Failure::usage(format!(
+            "--until {asked} is in the future (now is {now}); --until now replays all that is there"
+        ))),
+        Err(error) => Err(Failure::usage(format!("--until: {error}; or PARTITION:OFFSET"))),
     }
 }
 
