@@ -105,7 +105,9 @@ those of a record in `src/processor/core`. Characters are Unicode scalar values.
 ";
 
 const COST: &str = "
-A refusal with a status other than 422 is recorded nowhere. With 422 the rejection is recorded and has a revision.
+A refusal with a status other than 422 is recorded nowhere. With 422 a command's rejection is recorded and has a revision, with two
+exceptions: `IdempotentParameterMismatch` is not recorded, the id's first answer stands; and `OrganizationNotFound` is recorded
+without a revision, as it is part of no history. A refused question (`next-cidr`) records nothing.
 
 ## What idle and hostile connections cost
 
