@@ -30,6 +30,10 @@ use crate::views::position::Position;
 
 /// How often the crew looks around when the group has no news.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How often Kafka is tried at the start, and the pause between: leaders move while brokers come and go, and each try waits for
+/// them, too.
+const OPENING_TRIES_MAX: u32 = 3;
+const OPENING_PAUSE: Duration = Duration::from_secs(1);
 /// How long it waits before it joins again after its membership failed.
 const REJOIN_PAUSE: Duration = Duration::from_secs(3);
 
@@ -81,6 +85,20 @@ pub struct MemberFlags {
 /// # Errors
 /// When no broker answers, the topics are wrong, or the views cannot be opened; each says what to do.
 pub fn open_kafka(data: &Path, config: &KafkaConfig, member: &MemberFlags) -> Result<Node, NodeError> {
+    let mut tries = 1;
+    loop {
+        match open(data, config, member) {
+            Err(error) if error.is_unreachable() && tries < OPENING_TRIES_MAX => {
+                tracing::warn!(%error, tries, tries_max = OPENING_TRIES_MAX, "Kafka does not answer; trying again");
+                tries += 1;
+                thread::sleep(OPENING_PAUSE);
+            }
+            opened => return opened,
+        }
+    }
+}
+
+fn open(data: &Path, config: &KafkaConfig, member: &MemberFlags) -> Result<Node, NodeError> {
     let problems = check_topics(config).map_err(|error| NodeError::Kafka(error.to_string()))?;
     if !problems.is_empty() {
         let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
@@ -90,8 +108,8 @@ pub fn open_kafka(data: &Path, config: &KafkaConfig, member: &MemberFlags) -> Re
     let kafka = KafkaLog::new(config.clone())?;
     let log: Arc<dyn Log> = Arc::new(kafka.clone());
     let partitions = log.partitions()?;
-    let (views, projector) = Views::open(&data.join("views"), Arc::clone(&log))?;
     let producer = CommandProducer::new(config, partitions).map_err(|error| NodeError::Kafka(error.to_string()))?;
+    let (views, projector) = Views::open(&data.join("views"), Arc::clone(&log))?;
     let writer_metrics: Vec<_> =
         (0..partitions).map(|partition| (Partition(partition), Arc::<WriterMetrics>::default())).collect();
     let writers = Writers::default();

@@ -20,12 +20,13 @@ use prometheus_client::registry::Registry;
 use crate::api::limits::Limits;
 use crate::api::metrics::Metrics;
 use crate::api::{Parts, collectors};
-use crate::log::Log;
 use crate::log::embedded::OpenError;
 use crate::log::record::Partition;
+use crate::log::{Log, ReadError};
 use crate::processor::metrics::WriterMetrics;
 use crate::processor::submit::Submit;
 use crate::views::Views;
+use crate::views::position::PositionError;
 use crate::views::projector::{Projector, ProjectorError};
 
 pub use embedded::{holds_embedded, open_embedded, open_embedded_by, open_embedded_for_reading, open_for_reading};
@@ -41,7 +42,7 @@ pub enum NodeError {
     #[error(transparent)]
     Log(#[from] OpenError),
     #[error("the log cannot be read: {0}")]
-    Read(#[from] crate::log::ReadError),
+    Read(#[from] ReadError),
     #[error(transparent)]
     Views(#[from] ProjectorError),
     #[error("{path} cannot be made ({error}): choose another directory, or put out of the way what is in its place")]
@@ -54,6 +55,21 @@ pub enum NodeError {
     Topics(String),
     #[error("the views do not catch up with the log: {0}")]
     Behind(String),
+}
+
+impl NodeError {
+    /// Whether nothing is wrong but that the log did not answer in time.
+    fn is_unreachable(&self) -> bool {
+        let (Self::Read(error)
+        | Self::Views(ProjectorError::Log(error) | ProjectorError::Position(PositionError::Log(error)))) = self
+        else {
+            return matches!(
+                self,
+                Self::Kafka(_) | Self::Views(ProjectorError::Position(PositionError::NotShown { .. }))
+            );
+        };
+        matches!(error, ReadError::Unreachable(_))
+    }
 }
 
 /// An open node. Dropped, it leaves without waiting; [`Node::stop`] leaves in order.
