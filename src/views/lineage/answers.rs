@@ -62,7 +62,8 @@ pub struct Held {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<Cause>,
     /// Changes that ended nothing (attributes of a resource, description or resource of an allocation), in
-    /// order; at most 100, the latest in the time asked about.
+    /// order; at most 100, the latest in the time asked about. Observations that contradict each other when that time
+    /// begins come first, with the instant that they are of.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<AttributeChange>,
 }
@@ -97,7 +98,8 @@ pub enum Holder {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         resource: Option<ResourceClaim>,
     },
-    /// A resource was seen to hold the block. Its attributes are those at its start, or at the start of the time asked about.
+    /// A resource was seen to hold the block. Its attributes are those at its start, or at the start of the time asked about;
+    /// where observations contradict each other, those of the first that was recorded: `changes` has all.
     Resource { kind: ResourceKind, id: String, attributes: ResourceAttributes },
 }
 
@@ -128,7 +130,7 @@ pub struct AttributeChange {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Changed {
-    /// A resource was observed with these attributes.
+    /// A resource was observed with these attributes, or with these alone after a conflict.
     Attributes(ResourceAttributes),
     /// Several observations of one instant contradict each other: all count until one is withdrawn.
     Conflict(Vec<Contradiction>),
@@ -139,7 +141,7 @@ pub enum Changed {
 }
 
 /// One of several observations of one resource at one instant.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Contradiction {
     pub revision: Revision,
     pub cidrs: Vec<Cidr>,

@@ -4,7 +4,7 @@ use super::answers::{Changed, Held, Holder, LineageAnswer, Observed};
 use super::fold::fold_outcome;
 use super::memory::Memory;
 use super::testing::{
-    History, account, allocated, at, attributes, bound, gone, id, ipam_created, name, observed, pool_created,
+    self, History, account, allocated, at, attributes, bound, gone, id, ipam_created, name, observed, pool_created,
     pool_deleted, private_scope, provisioned, released, retracted,
 };
 use super::{LineageQuery, QueryError, lineage, resource_history};
@@ -97,6 +97,48 @@ fn contradictions_both_count_until_one_is_withdrawn() {
     let query = LineageQuery::history("10.0.0.0/8".parse().expect("a CIDR"));
     let before = lineage(&history.table, &history.organization, history.head_at(2), &query).expect("an answer");
     assert_eq!(before.held.len(), 2);
+}
+
+#[test]
+fn a_contradiction_shows_for_as_long_as_it_stands_whoever_came_first() {
+    let outside = observed(&vpc(), 100, &["10.0.0.0/16"], attributes(9, "eu-1"));
+    for (one, other) in [(&outside, &vpc_seen(100)), (&vpc_seen(100), &outside)] {
+        let again = observed(&vpc(), 200, &["10.0.0.0/16"], attributes(2, "eu-1"));
+        let history = folded(vec![one.clone(), other.clone(), again]);
+        for (when, expected) in [(100, &["conflict 100"][..]), (199, &["conflict 100"]), (200, &[])] {
+            let held = who(&history, "10.0.0.1/32", when).held;
+            assert_eq!(changes(&held[0]), expected, "at {when}, {one:?} first");
+        }
+        // Its end shows, whichever of the two it is that is seen again.
+        assert_eq!(changes(&all(&history, "10.0.0.1/32")[0]), ["conflict 100", "attributes 200"], "{one:?} first");
+        let filter = |account| super::ChangesFilter { kind: ResourceKind::Vpc, region: Some(testing::region(account)) };
+        let elsewhere = observed(&vpc(), 100, &["10.0.0.0/16"], attributes(2, "us-1"));
+        let mut history = folded(vec![one.clone(), other.clone(), elsewhere, gone(&vpc(), 300)]);
+        for region in ["eu-1", "us-1"] {
+            let head = history.head();
+            let answer =
+                super::changes(&history.table, &history.organization, head, &filter(region), Window::ALL, 10, None)
+                    .expect("an answer");
+            assert_eq!(answer.changes.len(), 2, "{region}: {answer:?}");
+            assert!(answer.changes.iter().all(|change| change.region == Some(testing::region(region))), "{answer:?}");
+        }
+        // Withdrawn, it is no contradiction any more.
+        history.fold(vec![retracted(&vpc(), 100, 1)]);
+        history.fold(vec![retracted(&vpc(), 100, 3)]);
+        assert_eq!(changes(&who(&history, "10.0.0.1/32", 150).held[0]), [""; 0], "{one:?} first");
+    }
+}
+
+fn changes(held: &Held) -> Vec<String> {
+    let what = |change: &Changed| match change {
+        Changed::Conflict(contradictions) => {
+            assert_eq!(contradictions.len(), 2);
+            "conflict"
+        }
+        Changed::Attributes(_) => "attributes",
+        other => panic!("{other:?}"),
+    };
+    held.changes.iter().map(|change| format!("{} {}", what(&change.now), change.at.micros())).collect()
 }
 
 #[test]

@@ -9,6 +9,7 @@ use super::known::Known;
 use super::query::{QueryError, ROWS_MAX, hex, unhex};
 use super::rows;
 use crate::address::Cidr;
+use crate::domain::command::ResourceAttributes;
 use crate::domain::event::ResourceName;
 use crate::domain::id::{OrganizationId, Region};
 use crate::domain::kind::ResourceKind;
@@ -138,10 +139,18 @@ fn turned(
         Some(cause) if span.row.until == Some(at) => (Turn::Vanished, cause.clone()),
         _ => return Ok(None),
     };
-    let attributes = known.attributes_at(&span, if span.from == at { at } else { at.plus_micros(-1) })?;
-    let (account, region) = (attributes.account, attributes.region);
-    let asked = filter.region.is_none() || region == filter.region;
-    Ok(asked.then_some(HolderChange { at, change, cidr, id, account, region, cause }))
+    let said = known.said_at(&span, if span.from == at { at } else { at.plus_micros(-1) })?;
+    // Of those that contradict each other any may be the one that is asked for.
+    let mut asked = said.attributes.into_iter().filter(|one| filter.region.is_none() || one.region == filter.region);
+    Ok(asked.next().map(|ResourceAttributes { account, region, .. }| HolderChange {
+        at,
+        change,
+        cidr,
+        id,
+        account,
+        region,
+        cause,
+    }))
 }
 
 /// Counts what appeared and what vanished.

@@ -24,6 +24,15 @@ pub const CHANGES_LISTED_MAX: usize = 100;
 /// At most so many instants of one interval are looked at for changes.
 const INSTANTS_EXAMINED_MAX: usize = 10_000;
 
+/// What the observations of one instant say of a resource that holds a block.
+#[derive(Debug, Default)]
+pub struct Said {
+    /// Of each that has the block, in the order of their revisions: all count (design D15).
+    pub attributes: Vec<ResourceAttributes>,
+    /// All of the instant, when they contradict each other.
+    pub conflict: Vec<Contradiction>,
+}
+
 /// One organisation's rows as of one revision.
 pub struct Known<'a> {
     pub rows: &'a dyn Rows,
@@ -161,7 +170,8 @@ impl<'a> Known<'a> {
         })
     }
 
-    /// Changes from `start` up to `end`; sets `attributes` to those at `start`.
+    /// Changes from `start` up to `end`, behind the contradiction that stands at `start`; sets `attributes` to those
+    /// at `start`.
     fn attribute_changes(
         &self,
         name: &ResourceName,
@@ -177,46 +187,41 @@ impl<'a> Known<'a> {
             instants.push(instant);
             if enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
-        let mut now: Option<ResourceAttributes> = None;
+        let mut before: Option<Vec<ResourceAttributes>> = None;
         let mut changes = Vec::new();
         for instant in instants.into_iter().rev() {
-            let Some((present, cause)) = instant.holding(cidr) else { continue };
-            if instant.presents().count() > 1 && instant.at >= start {
-                let contradictions = instant.presents().map(|(present, cause)| Contradiction {
-                    revision: cause.revision,
-                    cidrs: present.cidrs.clone(),
-                    attributes: present.attributes.clone(),
-                });
-                let now = Changed::Conflict(contradictions.collect());
-                changes.push(AttributeChange { at: instant.at, revision: cause.revision, now });
-            } else if now.as_ref().is_some_and(|now| *now != present.attributes) {
-                let now = Changed::Attributes(present.attributes.clone());
-                changes.push(AttributeChange { at: instant.at, revision: cause.revision, now });
-            }
+            let Some((present, cause)) = instant.holding(cidr).next() else { continue };
+            let said: Vec<_> = instant.presents().map(|(present, _)| present.attributes.clone()).collect();
+            let change = if said.len() > 1 {
+                Some(Changed::Conflict(instant.contradictions()))
+            } else {
+                let differs = before.is_some_and(|before| before != said);
+                differs.then(|| Changed::Attributes(present.attributes.clone()))
+            };
+            changes.extend(change.map(|now| AttributeChange { at: instant.at, revision: cause.revision, now }));
             if instant.at <= start {
                 *attributes = present.attributes.clone();
             }
-            now = Some(present.attributes.clone());
+            before = Some(said);
         }
         let surplus = changes.len().saturating_sub(CHANGES_LISTED_MAX);
         Ok(changes.split_off(surplus))
     }
 
-    /// A resource's attributes at an instant within an interval of it.
-    pub fn attributes_at(&self, span: &Span, at: Timestamp) -> Result<ResourceAttributes, TableError> {
-        let Holder::Resource { attributes, .. } = &span.row.holder else { return Ok(ResourceAttributes::default()) };
-        let mut found = attributes.clone();
+    /// What is said of a resource at an instant within an interval of it.
+    pub fn said_at(&self, span: &Span, at: Timestamp) -> Result<Said, TableError> {
+        let Holder::Resource { attributes, .. } = &span.row.holder else { return Ok(Said::default()) };
+        let mut said = Said { attributes: vec![attributes.clone()], conflict: Vec::new() };
         if let Entry::Resource(name) = &span.entry
             && span.row.varied
         {
             observe::backwards(self.rows, self.organization, name, at, self.head.revision, |instant| {
-                if let Some((present, _)) = instant.holding(span.cidr) {
-                    found = present.attributes.clone();
-                }
+                said.attributes = instant.holding(span.cidr).map(|(present, _)| present.attributes.clone()).collect();
+                said.conflict = instant.contradictions();
                 ControlFlow::Break(())
             })?;
         }
-        Ok(found)
+        Ok(said)
     }
 
     /// Changes of an allocation after `start` and before `end`; applies those up to `start` to `holder`.

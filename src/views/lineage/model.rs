@@ -281,6 +281,16 @@ pub fn all_seen(made: &[Vec<Event>]) -> Vec<Seen> {
     seen
 }
 
+/// What is said at one instant of a resource that holds a block.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Said {
+    pub at: Timestamp,
+    /// By each observation that has the block, in order of revision.
+    pub attributes: Vec<ResourceAttributes>,
+    /// How many observations there are, with the block or without; more than one contradict each other.
+    pub presents: usize,
+}
+
 /// One interval, whoever held it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Interval {
@@ -290,8 +300,8 @@ pub struct Interval {
     pub until: Option<Timestamp>,
     pub began: u64,
     pub ended: Option<u64>,
-    /// Of a resource, from its start on: those that differ from the ones before, and contradictions.
-    pub attributes: Vec<(Timestamp, Vec<ResourceAttributes>)>,
+    /// Of a resource: every instant of the interval at which it was observed.
+    pub said: Vec<Said>,
     pub resource: Option<ResourceName>,
     pub allocation: Option<AllocationId>,
     pub pool: PoolId,
@@ -324,22 +334,23 @@ fn of_block(name: &ResourceName, cidr: Cidr, seen: &[&Seen]) -> Vec<Interval> {
         let here: Vec<_> = seen.iter().filter(|seen| seen.at == instant).collect();
         let presents: Vec<_> =
             here.iter().filter_map(|seen| seen.present.as_ref().map(|present| (seen.revision, present))).collect();
-        let holding = presents.iter().find(|(_, (cidrs, _))| cidrs.contains(&cidr));
+        let holding: Vec<_> = presents.iter().filter(|(_, (cidrs, _))| cidrs.contains(&cidr)).collect();
+        let said = Said {
+            at: instant,
+            attributes: holding.iter().map(|(_, (_, attributes))| attributes.clone()).collect(),
+            presents: presents.len(),
+        };
         let open = found.last_mut().filter(|interval| interval.until.is_none());
-        match (open, holding) {
+        match (open, holding.first()) {
             (None, None) => {}
-            (None, Some((revision, (_, attributes)))) => found.push(Interval {
+            (None, Some((revision, _))) => found.push(Interval {
                 who: name.id.clone(),
                 cidr,
                 from: instant,
                 until: None,
                 began: *revision,
                 ended: None,
-                attributes: {
-                    let first = vec![attributes.clone()];
-                    let all: Vec<_> = presents.iter().map(|(_, (_, attributes))| attributes.clone()).collect();
-                    if all.len() > 1 { vec![(instant, first), (instant, all)] } else { vec![(instant, first)] }
-                },
+                said: vec![said],
                 resource: Some(name.clone()),
                 allocation: None,
                 pool: id(PoolId::new, 0),
@@ -350,15 +361,7 @@ fn of_block(name: &ResourceName, cidr: Cidr, seen: &[&Seen]) -> Vec<Interval> {
                 let ended = presents.first().map(|(revision, _)| *revision);
                 open.ended = ended.or_else(|| here.first().map(|seen| seen.revision));
             }
-            (Some(open), Some((_, (_, attributes)))) => {
-                open.attributes
-                    .push((instant, presents.iter().map(|(_, (_, attributes))| attributes.clone()).collect()));
-                if presents.len() == 1 {
-                    continue;
-                }
-                // The first that holds the block speaks for it from then on.
-                open.attributes.push((instant, vec![attributes.clone()]));
-            }
+            (Some(open), Some(_)) => open.said.push(said),
         }
     }
     found
@@ -376,7 +379,7 @@ pub fn decisions(made: &[Vec<Event>], revision: u64) -> Vec<Interval> {
                 until: None,
                 began: now,
                 ended: None,
-                attributes: Vec::new(),
+                said: Vec::new(),
                 resource: None,
                 allocation,
                 pool,

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
-use super::answers::{Cause, Holder};
+use super::answers::{Cause, Contradiction, Holder};
 use super::keys::{self, Entry};
 use super::rows::{self, Instant, LatestRow, Present, SeenRow, SpanRow};
 use super::spans::Writer;
@@ -31,9 +31,22 @@ impl Instant {
         self.presents().flat_map(|(present, _)| present.cidrs.iter().copied()).collect()
     }
 
-    /// The first observation that says the resource held `cidr`.
-    pub fn holding(&self, cidr: Cidr) -> Option<(&Present, &Cause)> {
-        self.presents().find(|(present, _)| present.cidrs.contains(&cidr))
+    /// Observations that say the resource held `cidr`.
+    pub fn holding(&self, cidr: Cidr) -> impl Iterator<Item = (&Present, &Cause)> {
+        self.presents().filter(move |(present, _)| present.cidrs.contains(&cidr))
+    }
+
+    /// All that say the resource was there, when they are several: they contradict each other.
+    pub fn contradictions(&self) -> Vec<Contradiction> {
+        if self.presents().count() < 2 {
+            return Vec::new();
+        }
+        let each = self.presents().map(|(present, cause)| Contradiction {
+            revision: cause.revision,
+            cidrs: present.cidrs.clone(),
+            attributes: present.attributes.clone(),
+        });
+        each.collect()
     }
 
     /// The observation that an end at this instant is due to.
@@ -247,7 +260,7 @@ fn mend(
         || piece.new && here.presents().count() > 1
         || piece.new && piece.after && !next.is_some_and(|next| same_attributes(here, next));
     let starting = |instant: &Instant| {
-        instant.holding(cidr).map(|(present, cause)| (instant.at, begun(writer, entry, present, cause)))
+        instant.holding(cidr).next().map(|(present, cause)| (instant.at, begun(writer, entry, present, cause)))
     };
     let mut new_rows = Vec::new();
     if piece.new {

@@ -26,8 +26,8 @@ fn said(held: &Held, told: &[Known], window: Window) {
     let start = held.from.max(window.from);
     match &held.holder {
         Holder::Resource { attributes, .. } => {
-            let before = interval.attributes.iter().rev().find(|(at, now)| *at <= start && now.len() == 1);
-            assert_eq!(Some(attributes), before.and_then(|(_, now)| now.first()), "{held:?}");
+            let before = interval.said.iter().rev().find(|said| said.at <= start);
+            assert_eq!(Some(attributes), before.and_then(|said| said.attributes.first()), "{held:?}");
             assert_eq!(changes(interval, window), listed(held), "{held:?}");
         }
         Holder::Allocation { resource, .. } => {
@@ -38,22 +38,21 @@ fn said(held: &Held, told: &[Known], window: Window) {
     }
 }
 
-/// Instants at which attributes changed or were contradicted.
+/// Instants at which attributes changed or were contradicted, in the window; and before all of them the instant in force
+/// when it begins, if that is contradicted.
 fn changes(interval: &Interval, window: Window) -> Vec<(crate::domain::time::Timestamp, usize)> {
     let mut found = Vec::new();
-    let mut now = None;
-    let mut last = None;
-    for (instant, attributes) in &interval.attributes {
-        let contradicted = attributes.len() > 1;
-        let changed = now.as_ref().is_some_and(|now| *now != attributes) && last != Some(*instant);
-        let inside = *instant < window.until && (*instant > window.from || *instant >= window.from && contradicted);
-        if inside && (contradicted || changed) {
-            found.push((*instant, attributes.len()));
+    for (nth, said) in interval.said.iter().enumerate() {
+        let next = interval.said.get(nth + 1);
+        let is_over = next.is_some_and(|next| next.at <= window.from);
+        if is_over || said.at >= window.until {
+            continue;
         }
-        if !contradicted {
-            now = Some(attributes);
+        let before = nth.checked_sub(1).map(|before| &interval.said[before]);
+        let differs = before.is_some_and(|before| before.presents > 1 || before.attributes != said.attributes);
+        if said.presents > 1 || differs && said.at > window.from {
+            found.push((said.at, said.presents));
         }
-        last = Some(*instant);
     }
     found
 }

@@ -8,6 +8,7 @@ use crate::domain::id::{AccountId, AllocationId, PoolId, Region, ScopeId};
 use crate::domain::kind::ResourceKind;
 use crate::domain::outcome::Moment;
 use crate::domain::time::Timestamp;
+use crate::views::lineage::answers::Contradiction;
 use crate::views::when::AnswerHead;
 
 /// Who shares addresses with whom in one scope.
@@ -57,6 +58,10 @@ pub struct OverlapParty {
     pub account: Option<AccountId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<Region>,
+    /// All observations of one instant that contradict each other: all count until one is withdrawn. `name`, `account`
+    /// and `region` are those of the first of them that lies in this scope.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conflict: Vec<Contradiction>,
     /// The custom allocation, or the one that placed the resource in this scope.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allocation: Option<AllocationId>,

@@ -2,6 +2,7 @@
 
 use super::{OverlapsQuery, overlaps};
 use crate::address::Family;
+use crate::domain::command::ResourceAttributes;
 use crate::domain::event::{self, Event, ResourceName};
 use crate::domain::id::{IpamId, Revision, ScopeId};
 use crate::domain::kind::ResourceKind;
@@ -149,6 +150,38 @@ fn a_pair_says_since_when_it_is_and_since_when_it_is_known() {
         let found = answer.groups.first().and_then(|group| group.pairs.first());
         let found = found.map(|pair| (pair.since.micros(), pair.known_since.revision));
         assert_eq!(found, expected.map(|(since, known)| (since, Revision(known))), "at {when} as of {revision}");
+    }
+}
+
+/// What of a resource that contradicts itself counts does not depend on what came first (design D15).
+#[test]
+fn where_observations_contradict_each_other_both_count() {
+    let (a, b) = (vpc("vpc-a"), vpc("vpc-b"));
+    let outside = observed(&b, 100, &["10.0.0.0/16"], attributes(9, "eu-1"));
+    let member = seen(&b, "10.0.0.0/16");
+    let elsewhere = observed(&b, 100, &["10.0.0.0/16"], attributes(3, "us-1"));
+    let no_region = ResourceAttributes { region: None, ..attributes(3, "eu-1") };
+    let no_region = observed(&b, 100, &["10.0.0.0/16"], no_region);
+    let more = observed(&b, 100, &["10.0.0.0/16", "11.0.0.0/16"], attributes(3, "eu-1"));
+    let another = observed(&b, 100, &["12.0.0.0/16"], attributes(3, "eu-1"));
+    for (what, one, other, expected) in [
+        ("an account outside", &outside, &member, ids("vpc-a", "vpc-b")),
+        ("a region not operated", &elsewhere, &member, ids("vpc-a", "vpc-b")),
+        ("no region", &no_region, &member, ids("vpc-a", "vpc-b")),
+        ("more blocks", &outside, &more, ids("vpc-a", "vpc-b")),
+        ("other blocks, outside where they meet", &outside, &another, Vec::new()),
+        ("other blocks", &another, &member, ids("vpc-a", "vpc-b")),
+    ] {
+        for contradicting in [[one, other], [other, one]] {
+            let mut history = case(vec![seen(&a, "10.0.0.0/16")]);
+            for event in contradicting {
+                history.fold(vec![event.clone()]);
+            }
+            assert_eq!(pairs(&history, private_scope(0)), expected, "{what}: {contradicting:?}");
+            // It ends where one state is seen again, whoever came first.
+            history.fold(vec![observed(&b, 200, &["10.0.0.0/16"], attributes(9, "eu-1"))]);
+            assert_eq!(pairs(&history, private_scope(0)), [], "{what}, over: {contradicting:?}");
+        }
     }
 }
 

@@ -63,13 +63,15 @@ fn lies_in(
     if !placed.is_empty() {
         return placed.contains(&scope);
     }
-    let (_, attributes) =
-        one.attributes.iter().rev().find(|(at, now)| *at <= when && now.len() == 1).expect("it has a start");
-    let (account, region) = (attributes[0].account.expect("named"), attributes[0].region.clone().expect("named"));
+    let said = one.said.iter().rev().find(|said| said.at <= when).expect("it has a start");
     let known = (1..=revision).rev().find(|known| decided(*known) <= when).unwrap_or(0);
-    (0..2).any(|ipam: u32| {
-        scopes()[ipam as usize * 2 + place] == scope
-            && reaches(made, known, id(IpamId::new, ipam), account, region.as_str())
+    // Whoever says so: observations that contradict each other all count.
+    said.attributes.iter().any(|said| {
+        let (account, region) = (said.account.expect("named"), said.region.clone().expect("named"));
+        (0..2).any(|ipam: u32| {
+            scopes()[ipam as usize * 2 + place] == scope
+                && reaches(made, known, id(IpamId::new, ipam), account, region.as_str())
+        })
     })
 }
 

@@ -9,7 +9,7 @@ use super::answers::{OverlapGroup, OverlapPair, OverlapParty, OverlapsAnswer};
 use super::parties;
 use super::reach::{self, ScopeRow};
 use crate::address::{Cidr, Family};
-use crate::domain::command::ResourceClaim;
+use crate::domain::command::{ResourceAttributes, ResourceClaim};
 use crate::domain::event::ResourceName;
 use crate::domain::id::{AllocationId, OrganizationId, PoolId, ScopeId};
 use crate::domain::kind::ResourceKind;
@@ -18,7 +18,7 @@ use crate::planted::{Bug, planted};
 use crate::views::keys::{Key, KeyReader};
 use crate::views::lineage::answers::Holder;
 use crate::views::lineage::keys::{self, Entry, Space};
-use crate::views::lineage::known::Known;
+use crate::views::lineage::known::{Known, Said};
 use crate::views::lineage::query::{QueryError, ROWS_EXAMINED_MAX, ROWS_MAX, hex, unhex};
 use crate::views::lineage::rows::{self, Span};
 use crate::views::table::{Rows, TableError};
@@ -252,6 +252,7 @@ impl Parties<'_> {
             name: description,
             account: Some(account),
             region: None,
+            conflict: Vec::new(),
             allocation: Some(id),
             pool: Some(pool),
             from,
@@ -270,31 +271,44 @@ impl Parties<'_> {
     }
 
     fn resource(&self, name: &ResourceName, span: &Span) -> Result<Option<OverlapParty>, TableError> {
-        let attributes = self.known.attributes_at(span, self.query.at)?;
+        let Said { attributes, conflict } = self.known.said_at(span, self.query.at)?;
         let placed = self.placed(name, span.cidr)?;
-        let in_scope = if placed.is_empty() {
-            let (Some(account), Some(region)) = (attributes.account, &attributes.region) else { return Ok(None) };
-            let reached = self.known.head.decided_at.min(self.query.at);
-            self.scope.space != Space::Scope(self.query.scope)
-                && parties::default_space(name.kind) == Some(self.scope.space)
-                && reach::reaches(self.known.rows, self.known.organization, self.scope.ipam, account, region, reached)?
-        } else {
-            placed.iter().any(|placed| placed.scope == self.query.scope)
-        };
+        let mut speaker = None;
+        for said in attributes {
+            let here = if placed.is_empty() {
+                self.sees(name.kind, &said)?
+            } else {
+                placed.iter().any(|placed| placed.scope == self.query.scope)
+            };
+            if here {
+                speaker = Some(said);
+                break;
+            }
+        }
         let placed = placed.into_iter().find(|placed| placed.scope == self.query.scope);
-        Ok(in_scope.then(|| OverlapParty {
+        Ok(speaker.map(|said| OverlapParty {
             cidr: span.cidr,
             kind: name.kind,
             id: name.id.clone(),
-            name: attributes.name,
-            account: attributes.account,
-            region: attributes.region,
+            name: said.name,
+            account: said.account,
+            region: said.region,
+            conflict,
             allocation: placed.as_ref().map(|placed| placed.allocation),
             pool: placed.as_ref().map(|placed| placed.pool),
             from: span.from,
             until: span.row.until,
             known: span.row.known,
         }))
+    }
+
+    /// Whether facts of a kind with these attributes lie in the scope by default.
+    fn sees(&self, kind: ResourceKind, said: &ResourceAttributes) -> Result<bool, TableError> {
+        let (Some(account), Some(region)) = (said.account, &said.region) else { return Ok(false) };
+        let reached = self.known.head.decided_at.min(self.query.at);
+        Ok(self.scope.space != Space::Scope(self.query.scope)
+            && parties::default_space(kind) == Some(self.scope.space)
+            && reach::reaches(self.known.rows, self.known.organization, self.scope.ipam, account, region, reached)?)
     }
 
     /// The allocations that a resource's block is in and that are for it: they say which scopes it lies in.

@@ -231,26 +231,27 @@ fn default_place(kind: ResourceKind) -> Option<Visibility> {
 /// Whether a block that no allocation places lies in a scope: a default one, of an IPAM that saw the account and the
 /// region then (D16, D18).
 fn is_seen(known: &[Past], name: &ResourceName, cidr: Cidr, scope: ScopeId, at: Timestamp) -> bool {
-    let Some(attributes) = attributes(known, name, cidr, at) else { return false };
-    let (Some(account), Some(region)) = (attributes.account, attributes.region) else { return false };
     let Some(then) = known.iter().rev().find(|past| past.moment.decided_at <= at) else { return false };
     let world = &then.world;
     world.scope(scope).filter(|scope| scope.is_default).is_some_and(|scope| {
         let ipam = world.ipam_of_scope(scope.id);
-        Some(scope.visibility) == default_place(name.kind)
-            && world.sees(ipam, account)
-            && ipam.regions.contains(&region)
+        let seen = |said: &ResourceAttributes| match (said.account, &said.region) {
+            (Some(account), Some(region)) => world.sees(ipam, account) && ipam.regions.contains(region),
+            _ => false,
+        };
+        Some(scope.visibility) == default_place(name.kind) && attributes(known, name, cidr, at).iter().any(seen)
     })
 }
 
-/// What is said of a resource at an instant: where observations contradict each other, by the first that has the block.
-fn attributes(known: &[Past], name: &ResourceName, cidr: Cidr, at: Timestamp) -> Option<ResourceAttributes> {
-    let facts = &known.last()?.world.facts;
+/// What is said of a resource at an instant: by every observation that has the block, where several contradict each other.
+fn attributes(known: &[Past], name: &ResourceName, cidr: Cidr, at: Timestamp) -> Vec<ResourceAttributes> {
+    let facts = known.last().map(|past| past.world.facts.as_slice()).unwrap_or_default();
     let seen = facts.iter().filter(|fact| fact.name == *name && fact.at <= at);
     let with_it = seen.filter_map(|fact| {
         let (cidrs, attributes) = fact.present.as_ref()?;
-        cidrs.iter().any(|seen| seen.cidr == cidr).then_some((fact.at, fact.revision, attributes))
+        cidrs.iter().any(|seen| seen.cidr == cidr).then_some((fact.at, attributes))
     });
-    let latest = with_it.max_by_key(|(at, revision, _)| (*at, std::cmp::Reverse(*revision)));
-    latest.map(|(.., attributes)| attributes.clone())
+    let with_it: Vec<_> = with_it.collect();
+    let latest = with_it.iter().map(|(at, _)| *at).max();
+    with_it.into_iter().filter(|(at, _)| Some(*at) == latest).map(|(_, attributes)| attributes.clone()).collect()
 }
