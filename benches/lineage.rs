@@ -127,7 +127,7 @@ fn lineages(views: &Views, blocks: usize, random: &mut Random) -> ([Duration; 2]
         let address = Cidr::of_address(IpAddr::V4((u32::from(first) + host).into()));
         let start = Instant::now();
         let answer = views
-            .ask_lineage(&organization, &When::default(), |rows, head| {
+            .ask_lineage(&organization, &When::default(), None, |rows, head| {
                 lineage(rows, &organization, head, &LineageQuery::history(address))
             })
             .expect("an answer");

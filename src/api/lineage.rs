@@ -2,13 +2,15 @@
 
 use std::net::IpAddr;
 
+use axum::http::StatusCode;
+
 use super::Api;
 use super::asked::Asked;
 use super::problem::Problem;
 use super::queries::{after, limit, now, organization_of, when};
 use crate::address::Cidr;
 use crate::domain::event::ResourceName;
-use crate::domain::id::OrganizationId;
+use crate::domain::id::{OrganizationId, ScopeId};
 use crate::domain::kind::ResourceKind;
 use crate::views::lineage::answers::{ChangesAnswer, LineageAnswer, ResourceHistory};
 use crate::views::lineage::{self, ChangesFilter, LineageQuery};
@@ -35,14 +37,15 @@ fn ask(api: &Api, asked: &Asked, when: &When, mut query: LineageQuery) -> Result
     query.scope = asked.query("scope")?;
     query.limit = limit(api, asked)?;
     query.after = after(api, asked)?.map(str::to_owned);
-    view(api, asked, when, |rows, organization, head| lineage::lineage(rows, organization, head, &query))
+    let scope = query.scope.map(|scope| (scope, query.window));
+    view(api, asked, when, scope, |rows, organization, head| lineage::lineage(rows, organization, head, &query))
 }
 
 pub fn resource_history(api: &Api, asked: &Asked) -> Result<ResourceHistory, Problem> {
     let resource = ResourceName { kind: asked.required("kind")?, id: asked.required("id")? };
     let (when, limit, after) = (when(asked)?, limit(api, asked)?, after(api, asked)?);
     let window = when.at.map_or(Window::ALL, At::window);
-    view(api, asked, &when, |rows, organization, head| {
+    view(api, asked, &when, None, |rows, organization, head| {
         lineage::resource_history(rows, organization, head, &resource, window, limit, after)
     })
 }
@@ -56,9 +59,21 @@ pub fn changes(api: &Api, asked: &Asked) -> Result<ChangesAnswer, Problem> {
         from: bound("from")?.map_or(Window::ALL.from, |at| at.window().from),
         until: bound("until")?.map_or(Window::ALL.until, |at| at.window().from),
     };
-    view(api, asked, &when, |rows, organization, head| {
+    if window.from > window.until {
+        return Err(ends_before_it_begins(window));
+    }
+    view(api, asked, &when, None, |rows, organization, head| {
         lineage::changes(rows, organization, head, &filter, window, limit, after)
     })
+}
+
+fn ends_before_it_begins(Window { from, until }: Window) -> Problem {
+    let detail = format!("`from` ({from}) is after `until` ({until}): the time in between is asked about");
+    Problem::new(StatusCode::BAD_REQUEST, "InvalidParameterValue", detail)
+        .value("parameter", "from")
+        .value("from", from)
+        .value("until", until)
+        .try_instead("from_at_most", until)
 }
 
 pub fn overlapping(api: &Api, asked: &Asked) -> Result<OverlapsAnswer, Problem> {
@@ -69,15 +84,17 @@ pub fn overlapping(api: &Api, asked: &Asked) -> Result<OverlapsAnswer, Problem> 
         limit: limit(api, asked)?,
         after: after(api, asked)?.map(str::to_owned),
     };
-    view(api, asked, &when, |rows, organization, head| overlaps(rows, organization, head, &query))
+    let scope = Some((query.scope, Window::instant(query.at)));
+    view(api, asked, &when, scope, |rows, organization, head| overlaps(rows, organization, head, &query))
 }
 
 fn view<T>(
     api: &Api,
     asked: &Asked,
     when: &When,
+    scope: Option<(ScopeId, Window)>,
     question: impl FnOnce(&dyn Rows, &OrganizationId, AnswerHead) -> Result<T, lineage::QueryError>,
 ) -> Result<T, Problem> {
     let organization = organization_of(asked)?;
-    Ok(api.views().ask_lineage(&organization, when, |rows, head| question(rows, &organization, head))?)
+    Ok(api.views().ask_lineage(&organization, when, scope, |rows, head| question(rows, &organization, head))?)
 }

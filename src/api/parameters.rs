@@ -82,6 +82,21 @@ impl JsonSchema for Cursor {
     }
 }
 
+/// Blocks, separated by commas; as text.
+struct Blocks;
+
+impl JsonSchema for Blocks {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Blocks".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "examples": ["10.0.0.0/16", "10.0.0.0/16,10.2.0.0/16"] })
+    }
+}
+
 /// An instant, a day, or a revision; as text.
 struct When;
 
@@ -107,7 +122,9 @@ parameters! {
 
     Header PREFER "Prefer": String, "`respond-async`: answer 202 as soon as the command cannot be lost, without waiting for its outcome.";
 
-    Query AT "at": When, "What was true in the world at this moment; now when absent. A bare date is the whole day, in UTC.";
+    Query AT "at": When, "What was true in the world at this moment; now when absent. One state is shown: of a bare date, the one at its end, in UTC.";
+    Query AT_TIME "at": When, "What was true in the world at this moment; now when absent. A bare date is the whole day, in UTC: who held it for a part of it is listed.";
+    Query AT_ANY_TIME "at": When, "What was true in the world at this moment; at any time when absent. A bare date is the whole day, in UTC: what held for a part of it is listed.";
     Query AS_OF "as_of": When, "What the ledger knew at this moment; all it knows when absent. A bare date is its end, in UTC.";
     Query AT_LEAST "at_least": Revision, "Answer from this revision or a later one; waits for it if need be.";
     Query WAIT_SECONDS "wait_seconds": WaitSeconds, "How long to wait for `at_least`, in seconds: at most 30, 5 when absent.";
@@ -125,6 +142,8 @@ parameters! {
     Query FROM "from": When, "From this moment on; of a bare date, from its beginning.";
     Query UNTIL "until": When, "Up to this moment, exclusive; of a bare date, up to its beginning.";
     Query NETMASK_LENGTH "netmask_length": u8, "The length of the block that is looked for; the pool's default when absent.";
+    Query ALLOWED_CIDRS "allowed_cidrs": Blocks, "Only inside one of these blocks, separated by commas; anywhere in the pool when absent.";
+    Query DISALLOWED_CIDRS "disallowed_cidrs": Blocks, "Away from these blocks, separated by commas.";
     #[required] Query STREAM_ORGANIZATION "organization": OrganizationId, "Whose events.";
     Header LAST_EVENT_ID "Last-Event-ID": Revision, "The last event that the client has seen; the stream goes on behind it.";
     Query FROM_REVISION "from_revision": Revision, "The first revision to send; 1 when absent. `Last-Event-ID` goes before it.";

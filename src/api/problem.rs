@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 
 use crate::domain::outcome::Outcome;
 use crate::domain::rejection::{Blockers, Rejection};
-use crate::views::when::QueryError;
+use crate::views::when::{QueryError, WhenError};
 
 /// The media type of problem documents.
 pub const PROBLEM_JSON: &str = "application/problem+json";
@@ -169,12 +169,13 @@ impl IntoResponse for Problem {
 impl From<QueryError> for Problem {
     fn from(error: QueryError) -> Self {
         let text = error.to_string();
+        let refused = |text| Self::new(StatusCode::BAD_REQUEST, "InvalidParameterValue", text);
         match error {
             QueryError::OrganizationNotFound(organization) => {
                 Self::not_found("OrganizationNotFound", text).value("organization", organization)
             }
-            QueryError::BeforeHistory { first, .. } => {
-                Self::not_found("BeforeHistory", text).try_instead("first", first)
+            QueryError::BeforeHistory { organization, first } => {
+                Self::not_found("BeforeHistory", text).value("organization", organization).try_instead("first", first)
             }
             QueryError::NotFound { what, id, revision } => {
                 Self::not_found(not_found_code(what), text).value("id", id).value("revision", revision)
@@ -183,14 +184,19 @@ impl From<QueryError> for Problem {
             QueryError::RevisionAhead { asked, head } => {
                 Self::not_found("RevisionNotFound", text).value("asked", asked).try_instead("latest", head)
             }
-            QueryError::When(_) | QueryError::Cursor => {
-                Self::new(StatusCode::BAD_REQUEST, "InvalidParameterValue", text)
+            QueryError::When(WhenError::Malformed { text: value, .. }) => refused(text).value("value", value),
+            QueryError::When(WhenError::FutureAsOf { asked, now }) => {
+                refused(text).value("parameter", "as_of").value("value", asked).try_instead("latest", now)
             }
-            QueryError::Limit { max, .. } => {
-                Self::new(StatusCode::BAD_REQUEST, "InvalidParameterValue", text).try_instead("max", max)
+            QueryError::When(WhenError::RevisionInAt { text: value }) => {
+                refused(text).value("value", &value).try_instead("as_of", value)
             }
-            QueryError::TooLarge { max, .. } => {
-                Self::new(StatusCode::BAD_REQUEST, "AnswerTooLarge", text).try_instead("max", max)
+            QueryError::Cursor => refused(text).value("parameter", "after"),
+            QueryError::Limit { asked, max } => {
+                refused(text).value("parameter", "limit").value("value", asked).try_instead("max", max)
+            }
+            QueryError::TooLarge { what, max } => {
+                Self::new(StatusCode::BAD_REQUEST, "AnswerTooLarge", text).value("what", what).try_instead("max", max)
             }
             QueryError::CatchingUp => Self::try_later("CatchingUp", text, 1),
             QueryError::Stopped { partition, .. } => {

@@ -1,5 +1,7 @@
 //! Queries over HTTP: parameters in, the answers of the views out. What is true is not decided here.
 
+use std::str::FromStr;
+
 use chrono::Utc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -7,12 +9,13 @@ use uuid::Uuid;
 
 use super::Api;
 use super::asked::Asked;
-use super::problem::Problem;
+use super::problem::{Problem, shortened};
 use crate::address::Cidr;
 use crate::domain::Context;
 use crate::domain::command::{AllocateCidr, Command, Principal, Proof};
 use crate::domain::digest::Digest;
 use crate::domain::id::{AllocationId, IpamId, OrganizationId, PoolId};
+use crate::domain::pool::Placement;
 use crate::domain::time::Timestamp;
 use crate::views::answer::{
     AllocationAnswer, Answer, IpamAnswer, OrganizationAnswer, Page, Paging, PoolAnswer, PoolCidrAnswer, PoolTree,
@@ -20,11 +23,14 @@ use crate::views::answer::{
 };
 use crate::views::when::{AnswerHead, QueryError, When};
 
-/// The block that a pool would hand out next; nothing is held.
+/// A block that a pool would hand out; nothing is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NextCidr {
     pub pool: PoolId,
     pub cidr: Cidr,
+    /// Whether the pool's next custom allocation that asks for the same gets this very block. Not where the pool's
+    /// placement is `random`: there it is one of the free blocks, and every allocation gets one of its own.
+    pub certain: bool,
 }
 
 /// An organisation or a lone account that has a history here, and where that ends.
@@ -108,10 +114,22 @@ pub fn allocation(api: &Api, asked: &Asked) -> Answered<AllocationAnswer> {
     Ok(api.views().allocation(&organization_of(asked)?, &when(asked)?, allocation)?)
 }
 
+/// Blocks, separated by commas.
+struct Blocks(Vec<Cidr>);
+
+impl FromStr for Blocks {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let block = |text: &str| text.parse().map_err(|error| format!("`{}`: {error}", shortened(text)));
+        text.split(',').map(block).collect::<Result<_, _>>().map(Self)
+    }
+}
+
 /// What the pool's owner would be given for a custom allocation, decided by the same code as the command itself.
 pub fn next_cidr(api: &Api, asked: &Asked) -> Answered<NextCidr> {
     let (organization, pool) = (organization_of(asked)?, asked.path::<PoolId>("pool")?);
-    let ipam = api.views().pool(&organization, &When::NOW, pool)?.body.ipam;
+    let blocks = |name| asked.query::<Blocks>(name).map(|blocks| blocks.map_or_else(Vec::new, |Blocks(blocks)| blocks));
+    let PoolAnswer { ipam, placement, .. } = api.views().pool(&organization, &When::NOW, pool)?.body;
     let ipams = api.views().ipams(&organization, &When::NOW)?.body.items;
     let owner = ipams.iter().find(|one| one.ipam == ipam).map(|one| one.owner);
     let account = owner.ok_or_else(|| Problem::internal(format!("{ipam} has no owner")))?;
@@ -119,8 +137,8 @@ pub fn next_cidr(api: &Api, asked: &Asked) -> Answered<NextCidr> {
         pool,
         cidr: None,
         netmask_length: asked.query("netmask_length")?,
-        allowed_cidrs: Vec::new(),
-        disallowed_cidrs: Vec::new(),
+        allowed_cidrs: blocks("allowed_cidrs")?,
+        disallowed_cidrs: blocks("disallowed_cidrs")?,
         description: None,
         tags: std::collections::BTreeMap::new(),
         resource: None,
@@ -136,7 +154,7 @@ pub fn next_cidr(api: &Api, asked: &Asked) -> Answered<NextCidr> {
     };
     let (head, cidr) = api.views().preview_next_cidr(&command, &Context { decided_at: now() })?;
     let cidr = cidr.map_err(|rejection| Problem::rejected(&rejection, None))?;
-    Ok(Answer { organization, head, body: NextCidr { pool, cidr } })
+    Ok(Answer { organization, head, body: NextCidr { pool, cidr, certain: placement != Placement::Random } })
 }
 
 // --- Parameters that several queries have.

@@ -5,9 +5,10 @@ use super::commands::{self, Accepted, BatchAnswer};
 use super::envelope::CommandRequest;
 use super::node::{self, PartitionStatus, Status};
 use super::parameters::{
-    ADDRESS, AFTER, ALLOCATION, AS_OF, AT, AT_LEAST, CIDR, COMMAND, FROM, FROM_REVISION, IPAM, KIND, LAST_EVENT_ID,
-    LIMIT, NETMASK_LENGTH, OF_IPAM, ORGANIZATION, OUTCOME_WAIT_SECONDS, POOL, PREFER, REGION, RESOURCE, SCOPE,
-    SHOWN_SCOPE, STREAM_ORGANIZATION, THE_SCOPE, UNTIL, WAIT_SECONDS,
+    ADDRESS, AFTER, ALLOCATION, ALLOWED_CIDRS, AS_OF, AT, AT_ANY_TIME, AT_LEAST, AT_TIME, CIDR, COMMAND,
+    DISALLOWED_CIDRS, FROM, FROM_REVISION, IPAM, KIND, LAST_EVENT_ID, LIMIT, NETMASK_LENGTH, OF_IPAM, ORGANIZATION,
+    OUTCOME_WAIT_SECONDS, POOL, PREFER, REGION, RESOURCE, SCOPE, SHOWN_SCOPE, STREAM_ORGANIZATION, THE_SCOPE, UNTIL,
+    WAIT_SECONDS,
 };
 use super::route::{Answering, Content, Handler, Parameter, Route, Verb, query};
 use super::{Api, lineage, metrics, outcomes, queries};
@@ -52,7 +53,7 @@ fn commands() -> Vec<Route> {
     ]
 }
 
-/// The times and the waiting that every query has.
+/// The times and the waiting that every query about a state has.
 const WHEN: [&Parameter; 4] = [&AT, &AS_OF, &AT_LEAST, &WAIT_SECONDS];
 
 fn objects() -> Vec<Route> {
@@ -136,8 +137,10 @@ fn objects() -> Vec<Route> {
             ..query(
                 "/v1/organizations/{organization}/pools/{pool}/next-cidr",
                 "previewNextCidr",
-                "The block that a pool would hand out next; nothing is held. The rejection, when there is none.",
-                &[&ORGANIZATION, &POOL, &NETMASK_LENGTH, &AT_LEAST, &WAIT_SECONDS],
+                "The block that the next custom allocation of a pool would get, as the pool stands now; nothing is held. Where \
+                 the pool's placement is `random` it is one of the free blocks and no promise, and `certain` is false. The \
+                 rejection, when there is none.",
+                &[&ORGANIZATION, &POOL, &NETMASK_LENGTH, &ALLOWED_CIDRS, &DISALLOWED_CIDRS, &AT_LEAST, &WAIT_SECONDS],
                 queries::next_cidr,
             )
         },
@@ -152,27 +155,29 @@ fn objects() -> Vec<Route> {
 }
 
 fn addresses() -> Vec<Route> {
-    let paged = |own: &[&'static Parameter]| [&[&ORGANIZATION], own, &WHEN, &[&LIMIT, &AFTER]].concat();
+    let paged = |own: &[&'static Parameter]| {
+        [&[&ORGANIZATION], own, &[&AS_OF, &AT_LEAST, &WAIT_SECONDS, &LIMIT, &AFTER]].concat()
+    };
     vec![
         query(
             "/v1/organizations/{organization}/holders",
             "listHolders",
             "Who holds, or held, an address: pools, allocations, resources.",
-            &paged(&[&ADDRESS, &SCOPE]),
+            &paged(&[&ADDRESS, &SCOPE, &AT_TIME]),
             lineage::holders,
         ),
         query(
             "/v1/organizations/{organization}/history",
             "showHistory",
             "Everybody who ever held a block, a part of it, or what is around it.",
-            &paged(&[&CIDR, &SCOPE]),
+            &paged(&[&CIDR, &SCOPE, &AT_ANY_TIME]),
             lineage::history,
         ),
         query(
             "/v1/organizations/{organization}/resource-history",
             "showResourceHistory",
             "Every block that a resource ever held.",
-            &paged(&[&KIND, &RESOURCE]),
+            &paged(&[&KIND, &RESOURCE, &AT_ANY_TIME]),
             lineage::resource_history,
         ),
         query(
@@ -186,7 +191,7 @@ fn addresses() -> Vec<Route> {
             "/v1/organizations/{organization}/overlaps",
             "listOverlaps",
             "Who shares addresses with whom in a scope.",
-            &paged(&[&THE_SCOPE]),
+            &paged(&[&THE_SCOPE, &AT]),
             lineage::overlapping,
         ),
     ]

@@ -13,11 +13,16 @@ use super::limits::Limits;
 use super::metrics::Metrics;
 use super::route::Place;
 use super::*;
+use crate::address::Family;
+use crate::domain::command::{CreatePool, CreateScope, DeleteScope, ProvisionPoolCidr, Tags};
+use crate::domain::event::Event;
 use crate::domain::id::OrganizationId;
+use crate::domain::pool::Placement;
 use crate::log::Log;
 use crate::log::embedded::EmbeddedLog;
 use crate::processor::submit::{Answer, Answering, SubmitError};
 use crate::views::projector::Projector;
+use crate::views::testing::{ADMIN, Ledger, shared};
 
 /// Answers with what it was told to, and keeps what it was handed.
 #[derive(Default)]
@@ -64,6 +69,20 @@ fn served(told: &Arc<Told>) -> Served {
 fn served_within(told: &Arc<Told>, limits: Limits) -> Served {
     let directory = tempfile::tempdir().expect("a directory");
     let log: Arc<dyn Log> = Arc::new(EmbeddedLog::open(&directory.path().join("log"), 1).expect("a new log"));
+    served_on(log, directory, told, limits)
+}
+
+/// A router over what is on this log, once the views hold it.
+async fn served_ledger(ledger: &Ledger) -> Served {
+    let directory = tempfile::tempdir().expect("a directory");
+    let served = served_on(shared(&ledger.log), directory, &Arc::default(), Limits::default());
+    let revision = ledger.state("o-example").moment().revision;
+    let (status, _, body) = ask(&served, get(&format!("?at_least={revision}&wait_seconds=30"))).await;
+    assert_eq!(status, 200, "{body}");
+    served
+}
+
+fn served_on(log: Arc<dyn Log>, directory: tempfile::TempDir, told: &Arc<Told>, limits: Limits) -> Served {
     let (views, projector) = Views::open(&directory.path().join("views"), log).expect("new views");
     let router = router(Parts {
         submit: Some(Arc::clone(told) as Arc<dyn Submit>),
@@ -94,6 +113,11 @@ async fn ask(router: &Router, request: Request<Body>) -> (StatusCode, axum::http
 fn post(path: &str, body: impl Into<Body>) -> Request<Body> {
     let request = Request::post(path).header(header::CONTENT_TYPE, "application/json");
     request.body(body.into()).expect("a request")
+}
+
+/// Asks about the organisation.
+fn get(rest: &str) -> Request<Body> {
+    Request::get(format!("{ORGANIZATION}{rest}")).body(Body::empty()).expect("a request")
 }
 
 const ORGANIZATION: &str = "/v1/organizations/o-example";
@@ -252,6 +276,13 @@ async fn bad_requests_are_answered_with_problems_that_teach() {
             "InvalidParameterValue",
             "digit",
         ),
+        (
+            "a time that ends before it begins",
+            get("/changes?kind=vpc&from=2025-01-01&until=2024-01-01"),
+            400,
+            "InvalidParameterValue",
+            "`from` (2025-01-01T00:00:00.000000Z) is after `until` (2024-01-01T00:00:00.000000Z)",
+        ),
         ("not ready", unread("GET", "/readyz"), 503, "NotReady", "7 records behind"),
     ] {
         let (got, headers, body) = ask(&router, request).await;
@@ -263,6 +294,88 @@ async fn bad_requests_are_answered_with_problems_that_teach() {
         if status == 405 {
             assert_eq!(headers[header::ALLOW], "GET,HEAD");
         }
+    }
+}
+
+#[tokio::test]
+async fn what_a_refused_query_names_can_be_read_by_programs() {
+    let router = served(&Arc::default());
+    for (rest, values, would_work) in [
+        (
+            "/changes?kind=vpc&from=2025-01-01&until=2024-01-01",
+            json!({"parameter": "from", "from": "2025-01-01T00:00:00.000000Z", "until": "2024-01-01T00:00:00.000000Z"}),
+            json!({"from_at_most": "2024-01-01T00:00:00.000000Z"}),
+        ),
+        ("/pools?at=yesterday", json!({"value": "yesterday"}), Value::Null),
+        ("/pools?at=rev:7", json!({"value": "rev:7"}), json!({"as_of": "rev:7"})),
+        (
+            "/holders?address=10.0.0.1&limit=1001",
+            json!({"parameter": "limit", "value": "1001"}),
+            json!({"max": "1000"}),
+        ),
+    ] {
+        let (_, _, body) = ask(&router, get(rest)).await;
+        assert_eq!((&body["values"], &body["would_work"]), (&values, &would_work), "{rest}: {body}");
+    }
+    let (_, _, body) = ask(&router, get("/pools?as_of=2999-01-01")).await;
+    assert_eq!(body["values"]["value"], "2999-01-01T23:59:59.999999Z", "{body}");
+    assert!(body["would_work"]["latest"].is_string(), "{body}");
+}
+
+#[tokio::test]
+async fn a_scope_that_is_not_there_is_no_success() {
+    let mut ledger = Ledger::new(1);
+    let ipam = ledger.organization("o-example");
+    let scope = CreateScope { ipam: ipam.ipam, description: None, name: None, tags: Tags::new() };
+    let Event::ScopeCreated(created) = ledger.decide("o-example", ADMIN, scope).events()[0].clone() else {
+        panic!("a scope is created")
+    };
+    let before = ledger.state("o-example").moment();
+    ledger.decide("o-example", ADMIN, DeleteScope { scope: created.scope });
+    let router = served_ledger(&ledger).await;
+    let unknown = "ipam-scope-00000000000000000";
+    for (what, scope, moment, status, forever) in [
+        ("one that never was", unknown, String::new(), 404, 404),
+        ("one that was deleted", created.scope.to_string().as_str(), String::new(), 404, 200),
+        ("while it was there", &created.scope.to_string(), format!("&at={}", before.decided_at), 200, 200),
+        ("as was known then", &created.scope.to_string(), format!("&as_of=rev:{}", before.revision), 200, 200),
+        ("before it was known", &created.scope.to_string(), "&as_of=rev:5".to_owned(), 404, 404),
+        ("one that is there", &ipam.private_default_scope.to_string(), String::new(), 200, 200),
+        ("before it was there", &ipam.private_default_scope.to_string(), "&at=2019-01-01".to_owned(), 200, 200),
+    ] {
+        for (rest, expected) in
+            [("/overlaps?", status), ("/holders?address=10.0.0.1&", status), ("/history?cidr=10.0.0.0/8&", forever)]
+        {
+            let (got, _, body) = ask(&router, get(&format!("{rest}scope={scope}{moment}"))).await;
+            assert_eq!(got.as_u16(), expected, "{what}, {rest}: {body}");
+            let refused = if expected == 404 { json!("ScopeNotFound") } else { Value::Null };
+            assert_eq!((&body["code"], &body["values"]["id"] == scope), (&refused, expected == 404), "{what}: {body}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_preview_says_whether_it_is_a_promise() {
+    let mut ledger = Ledger::new(1);
+    let scope = Some(ledger.organization("o-example").private_default_scope);
+    for (placement, certain) in [(Placement::FirstFit, true), (Placement::BestFit, true), (Placement::Random, false)] {
+        let pool = CreatePool { scope, address_family: Some(Family::Ipv4), placement, ..CreatePool::default() };
+        let Event::PoolCreated(created) = ledger.decide("o-example", ADMIN, pool).events()[0].clone() else {
+            panic!("a pool is created")
+        };
+        let third = ["10.1.0.0/16", "10.2.0.0/16", "10.3.0.0/16"][placement as usize];
+        let cidr = Some(third.parse().expect("a block"));
+        ledger.decide("o-example", ADMIN, ProvisionPoolCidr { pool: created.pool, cidr, netmask_length: None });
+        let router = served_ledger(&ledger).await;
+        let next = format!("/pools/{}/next-cidr?netmask_length=24", created.pool);
+        let (_, _, body) = ask(&router, get(&next)).await;
+        assert_eq!(body["certain"], certain, "{body}");
+        let [inside, outside] = ["5.0/24", "6.0/24"].map(|rest| third.replace("0.0/16", rest));
+        let both = format!("{inside},{outside}");
+        let (_, _, body) = ask(&router, get(&format!("{next}&allowed_cidrs={both}&disallowed_cidrs={outside}"))).await;
+        assert_eq!(body["cidr"], inside, "{body}");
+        let (status, _, body) = ask(&router, get(&format!("{next}&allowed_cidrs={inside},x"))).await;
+        assert_eq!((status.as_u16(), &body["values"]["parameter"]), (400, &json!("allowed_cidrs")), "{body}");
     }
 }
 

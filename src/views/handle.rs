@@ -24,7 +24,7 @@ use super::store::{Family, Snapshot, Store, StoreError, base_name};
 use super::table::{Rows, TableError};
 use super::view::View;
 use super::waiting::Awaited;
-use super::when::{AnswerHead, QueryError, When};
+use super::when::{AnswerHead, QueryError, When, Window};
 use crate::address::Cidr;
 use crate::domain::allocation::preview_next_cidr;
 use crate::domain::command::Command;
@@ -375,14 +375,16 @@ impl Views {
     }
 
     /// Asks lineage and overlaps, which have queries of their own: `question` gets their rows and the moment up to
-    /// which it may know; `at` is its own to read, as a window of time.
+    /// which it may know; `at` is its own to read, as a window of time. `scope`: what it is about, and in which time.
     ///
     /// # Errors
-    /// Those of `question`; when there is no such organisation, then or at all; while the views catch up.
+    /// Those of `question`; when there is no such organisation, then or at all, or no such scope in that time; while the
+    /// views catch up.
     pub fn ask_lineage<T>(
         &self,
         organization: &OrganizationId,
         when: &When,
+        scope: Option<(ScopeId, Window)>,
         question: impl FnOnce(&dyn Rows, AnswerHead) -> Result<T, lineage::QueryError>,
     ) -> Result<T, QueryError> {
         self.level()?;
@@ -390,7 +392,10 @@ impl Views {
         let known = When { at: None, as_of: when.as_of };
         let ledger = snapshot.rows(LEDGER)?;
         self.going_on(LedgerRows(&ledger), organization)?;
-        let head = AnswerHead::from(LedgerRows(&ledger).moment(organization, &known)?);
+        let head = match scope {
+            Some((scope, window)) => LedgerRows(&ledger).scope_known(organization, &known, scope, window)?.head,
+            None => AnswerHead::from(LedgerRows(&ledger).moment(organization, &known)?),
+        };
         Ok(question(&snapshot.rows(LineageView::NAME)?, head)?)
     }
 

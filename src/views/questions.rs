@@ -12,7 +12,7 @@ use super::outcomes::{self, Head, RecordedOutcome};
 use super::position::Position;
 use super::state::{Restored, RestoredOrganization, load};
 use super::table::{Rows, TableError};
-use super::when::{AsOf, QueryError, When};
+use super::when::{AsOf, QueryError, When, Window};
 use crate::domain::id::{AllocationId, CommandId, IpamId, OrganizationId, PoolId, Revision, ScopeId};
 use crate::domain::outcome::Moment;
 use crate::log::record::{Offset, Partition};
@@ -57,6 +57,20 @@ impl LedgerRows<'_> {
     /// As [`LedgerRows::organization`], and when there is no such scope.
     pub fn scope(&self, id: &OrganizationId, when: &When, scope: ScopeId) -> Result<Answer<ScopeAnswer>, QueryError> {
         self.ask(id, when, |asked| objects::scope(asked, scope))
+    }
+
+    /// Refuses a scope that cannot be asked about in a time.
+    ///
+    /// # Errors
+    /// As [`LedgerRows::organization`], and when there is no such scope, or it was deleted before that time.
+    pub fn scope_known(
+        &self,
+        id: &OrganizationId,
+        when: &When,
+        scope: ScopeId,
+        window: Window,
+    ) -> Result<Answer<()>, QueryError> {
+        self.ask(id, when, |asked| objects::scope_known(asked, scope, window))
     }
 
     /// The pools of a scope, or of all, as trees with utilization.

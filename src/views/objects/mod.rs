@@ -18,4 +18,4 @@ pub(super) use fold::{Usages, fold, pools_before};
 pub(super) use organization::organization;
 pub(super) use pools::{fullest, pool, pool_cidrs, pool_tree, usage_series};
 pub(super) use rows::Asked;
-pub(super) use spaces::{ipams, scope, scopes};
+pub(super) use spaces::{ipams, scope, scope_known, scopes};

@@ -7,7 +7,7 @@ use crate::domain::command::Visibility;
 use crate::domain::id::{IpamId, ScopeId};
 use crate::domain::ipam::Ipam;
 use crate::views::answer::{IpamAnswer, Page, ScopeAnswer, ScopeKind};
-use crate::views::when::QueryError;
+use crate::views::when::{QueryError, Window};
 
 /// All IPAMs, by id.
 pub(in crate::views) fn ipams(asked: &Asked<'_>) -> Result<Page<IpamAnswer>, QueryError> {
@@ -61,6 +61,14 @@ pub(in crate::views) fn scopes(asked: &Asked<'_>, ipam: Option<IpamId>) -> Resul
 pub(in crate::views) fn scope(asked: &Asked<'_>, id: ScopeId) -> Result<ScopeAnswer, QueryError> {
     let row = asked.live(Kind::Scope, id.bits())?;
     row.map(|row| answer(asked, row)).transpose()?.flatten().ok_or_else(|| asked.not_found("scope", id))
+}
+
+/// Refuses a scope that is not known, or had been deleted when a time began. What was before a scope can be asked about:
+/// it is empty.
+pub(in crate::views) fn scope_known(asked: &Asked<'_>, id: ScopeId, window: Window) -> Result<(), QueryError> {
+    let row = asked.object(Kind::Scope, id.bits())?;
+    let is_known = row.is_some_and(|row| row.ended.is_none_or(|ended| ended.decided_at > window.from));
+    if is_known { Ok(()) } else { Err(asked.not_found("scope", id)) }
 }
 
 fn answer(asked: &Asked<'_>, row: ObjectRow) -> Result<Option<ScopeAnswer>, QueryError> {
