@@ -80,11 +80,11 @@ pub fn overlapping(api: &Api, asked: &Asked) -> Result<OverlapsAnswer, Problem> 
     let when = when(asked)?;
     let query = OverlapsQuery {
         scope: asked.required("scope")?,
-        at: when.at.map_or_else(now, At::last_instant),
+        window: when.at.unwrap_or(At::Instant(now())).window(),
         limit: limit(api, asked)?,
         after: after(api, asked)?.map(str::to_owned),
     };
-    let scope = Some((query.scope, Window::instant(query.at)));
+    let scope = Some((query.scope, query.window));
     view(api, asked, &when, scope, |rows, organization, head| overlaps(rows, organization, head, &query))
 }
 

@@ -123,8 +123,8 @@ parameters! {
     Header PREFER "Prefer": String, "`respond-async`: answer 202 as soon as the command cannot be lost, without waiting for its outcome.";
 
     Query AT "at": When, "What was true in the world at this moment; now when absent. One state is shown: of a bare date, the one at its end, in UTC.";
-    Query AT_TIME "at": When, "What was true in the world at this moment; now when absent. A bare date is the whole day, in UTC: who held it for a part of it is listed.";
-    Query AT_ANY_TIME "at": When, "What was true in the world at this moment; at any time when absent. A bare date is the whole day, in UTC: what held for a part of it is listed.";
+    Query AT_TIME "at": When, "What was true in the world at this moment; now when absent. A bare date is the whole day, in UTC: what was so for a part of it is listed.";
+    Query AT_ANY_TIME "at": When, "What was true in the world at this moment; at any time when absent. A bare date is the whole day, in UTC: what was so for a part of it is listed.";
     Query AS_OF "as_of": When, "What the ledger knew at this moment; all it knows when absent. A bare date is its end, in UTC.";
     Query AT_LEAST "at_least": Revision, "Answer from this revision or a later one; waits for it if need be.";
     Query WAIT_SECONDS "wait_seconds": WaitSeconds, "How long to wait for `at_least`, in seconds: at most 30, 5 when absent.";

@@ -191,7 +191,7 @@ fn addresses() -> Vec<Route> {
             "/v1/organizations/{organization}/overlaps",
             "listOverlaps",
             "Who shares addresses with whom in a scope.",
-            &paged(&[&THE_SCOPE, &AT]),
+            &paged(&[&THE_SCOPE, &AT_TIME]),
             lineage::overlapping,
         ),
     ]

@@ -192,6 +192,12 @@ impl Window {
         Self { from: at, until: at.plus_micros(1) }
     }
 
+    /// Whether there is but one microsecond in it.
+    #[must_use]
+    pub fn is_instant(self) -> bool {
+        self == Self::instant(self.from)
+    }
+
     /// Whether something that was so from `from` up to `until` (for good, when `None`) was so at any time in the window.
     #[must_use]
     pub fn meets(self, from: Timestamp, until: Option<Timestamp>) -> bool {

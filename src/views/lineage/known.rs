@@ -224,6 +224,21 @@ impl<'a> Known<'a> {
         Ok(said)
     }
 
+    /// When an allocation was changed in a time.
+    pub fn modified_in(&self, id: AllocationId, window: Window) -> Result<Vec<Timestamp>, TableError> {
+        let prefix = keys::modified(self.organization, id);
+        let mut found = Vec::new();
+        rows::walk(self.rows, &prefix, &prefix, |_, value| {
+            let at = stored::from_bytes::<ModifiedRow>(value)?.decided_at;
+            if at >= window.until {
+                return Ok(ControlFlow::Break(()));
+            }
+            found.extend(Some(at).filter(|at| *at >= window.from));
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(found)
+    }
+
     /// Changes of an allocation after `start` and before `end`; applies those up to `start` to `holder`.
     pub fn allocation_changes(
         &self,

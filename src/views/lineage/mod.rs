@@ -11,7 +11,7 @@ mod history;
 pub(super) mod keys;
 pub(super) mod known;
 mod memory;
-mod observe;
+pub(super) mod observe;
 pub(super) mod query;
 pub(super) mod rows;
 pub(super) mod spans;

@@ -9,7 +9,7 @@ use crate::domain::kind::ResourceKind;
 use crate::domain::outcome::Moment;
 use crate::domain::time::Timestamp;
 use crate::views::lineage::answers::Contradiction;
-use crate::views::when::AnswerHead;
+use crate::views::when::{AnswerHead, Window};
 
 /// Who shares addresses with whom in one scope.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -17,8 +17,8 @@ pub struct OverlapsAnswer {
     #[serde(flatten)]
     pub head: AnswerHead,
     pub scope: ScopeId,
-    /// The instant in the world that is asked about.
-    pub at: Timestamp,
+    /// The part of the world's time that is asked about.
+    pub window: Window,
     /// By address of the wider block. A group that does not fit on a page goes on on the next.
     pub groups: Vec<OverlapGroup>,
     /// Pass it to get the next page; `null` on the last one. A page may be short, or empty, before the last.
@@ -33,13 +33,17 @@ pub struct OverlapGroup {
     pub pairs: Vec<OverlapPair>,
 }
 
-/// Two who share addresses. The shared ones are those of `narrow.cidr`.
+/// Two who share addresses. The shared ones are those of `narrow.cidr`. Who did so more than once in the time asked about is
+/// listed once, as it last was.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct OverlapPair {
     pub wide: OverlapParty,
     pub narrow: OverlapParty,
     /// The later of the two starts.
     pub since: Timestamp,
+    /// The earlier of the two ends; absent while both last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
     /// When the ledger knew of both.
     pub known_since: Moment,
 }

@@ -6,10 +6,12 @@ use crate::domain::command::ResourceAttributes;
 use crate::domain::event::{self, Event, ResourceName};
 use crate::domain::id::{IpamId, Revision, ScopeId};
 use crate::domain::kind::ResourceKind;
+use crate::domain::time::Timestamp;
 use crate::views::lineage::testing::{
     History, account, allocated, at, attributes, gone, id, ipam_created, name, observed, pool_created, private_scope,
     provisioned, released,
 };
+use crate::views::when::Window;
 
 /// An administrator with an IPAM of three scopes and a pool in each, and two member accounts.
 fn stage() -> History {
@@ -53,7 +55,7 @@ fn seen(name: &ResourceName, cidr: &str) -> Event {
 
 /// Pairs in a scope, much later, as they are known now.
 fn pairs(history: &History, scope: ScopeId) -> Vec<(String, String)> {
-    let query = OverlapsQuery { scope, at: at(1_000_000), limit: 100, after: None };
+    let query = OverlapsQuery { scope, window: Window::instant(at(1_000_000)), limit: 100, after: None };
     let answer = overlaps(&history.table, &history.organization, history.head(), &query).expect("an answer");
     answer.groups.into_iter().flat_map(|group| group.pairs).map(|pair| (pair.wide.id, pair.narrow.id)).collect()
 }
@@ -144,12 +146,61 @@ fn a_pair_says_since_when_it_is_and_since_when_it_is_known() {
         (5, 1_499, None),
         (2, 8_999, None),
     ] {
-        let query = OverlapsQuery { scope: private_scope(0), at: at(when), limit: 100, after: None };
+        let query =
+            OverlapsQuery { scope: private_scope(0), window: Window::instant(at(when)), limit: 100, after: None };
         let answer =
             overlaps(&history.table, &history.organization, history.head_at(revision), &query).expect("an answer");
         let found = answer.groups.first().and_then(|group| group.pairs.first());
         let found = found.map(|pair| (pair.since.micros(), pair.known_since.revision));
         assert_eq!(found, expected.map(|(since, known)| (since, Revision(known))), "at {when} as of {revision}");
+    }
+}
+
+/// A day, or any other part of time: whoever shared addresses in a part of it.
+#[test]
+fn in_a_time_every_pair_counts_that_was_one_for_a_part_of_it() {
+    let (a, b) = (vpc("vpc-a"), vpc("vpc-b"));
+    let b_seen = |when, account| observed(&b, when, &["10.0.4.0/24"], attributes(account, "eu-1"));
+    let told = |history: &History, from, until| {
+        let window = Window { from: at(from), until: at(until) };
+        let query = OverlapsQuery { scope: private_scope(0), window, limit: 100, after: None };
+        let answer = overlaps(&history.table, &history.organization, history.head(), &query).expect("an answer");
+        let pairs = answer.groups.into_iter().flat_map(|group| group.pairs);
+        pairs.map(|pair| (pair.since.micros(), pair.until.map(Timestamp::micros))).collect::<Vec<_>>()
+    };
+    // Twice for a while, from 2,000 and from 5,000 on.
+    let history =
+        case(vec![seen(&a, "10.0.0.0/16"), b_seen(2_000, 3), gone(&b, 3_000), b_seen(5_000, 3), gone(&b, 6_000)]);
+    for (from, until, expected) in [
+        (1_000, 2_000, None),
+        (1_000, 2_001, Some((2_000, Some(3_000)))),
+        (2_999, 5_000, Some((2_000, Some(3_000)))),
+        (3_000, 5_000, None),
+        (1_000, 9_000, Some((5_000, Some(6_000)))),
+        (6_000, 9_000, None),
+    ] {
+        assert_eq!(told(&history, from, until), Vec::from_iter(expected), "from {from} to {until}");
+    }
+    // Never at once, though both were there that day: one left before the other came.
+    let history = case(vec![seen(&a, "10.0.0.0/16"), gone(&a, 1_500), b_seen(2_000, 3)]);
+    assert_eq!(told(&history, 1_000, 9_000), []);
+    // Of another account for a while, which nobody sees.
+    let history = case(vec![seen(&a, "10.0.0.0/16"), b_seen(2_000, 9), b_seen(3_000, 3), b_seen(4_000, 9)]);
+    for (from, until, count) in [(1_000, 3_000, 0), (1_000, 3_001, 1), (1_000, 9_000, 1), (4_000, 9_000, 0)] {
+        assert_eq!(told(&history, from, until).len(), count, "from {from} to {until}");
+    }
+    // The stage is revision 1, so the account joins at 4,000 and leaves at 5,000.
+    let joins = event::AccountAdded { account: account(9), name: None }.into();
+    let leaves = event::AccountRemoved { account: account(9) }.into();
+    let history = case(vec![seen(&a, "10.0.0.0/16"), b_seen(100, 9), joins, leaves]);
+    for (from, until, count) in [(1_000, 4_000, 0), (1_000, 9_000, 1), (4_999, 9_000, 1), (5_000, 9_000, 0)] {
+        assert_eq!(told(&history, from, until).len(), count, "from {from} to {until}");
+    }
+    // A custom allocation until it is for a resource, at 4,000.
+    let bound = crate::views::lineage::testing::bound(0, &vpc("vpc-c"));
+    let history = case(vec![seen(&a, "10.0.0.0/16"), allocated(0, 0, "10.0.0.0/24", None), bound]);
+    for (from, until, count) in [(1_000, 3_000, 0), (1_000, 9_000, 1), (3_999, 9_000, 1), (4_000, 9_000, 0)] {
+        assert_eq!(told(&history, from, until).len(), count, "from {from} to {until}");
     }
 }
 
@@ -190,7 +241,8 @@ fn very_many_holders_of_one_block_are_listed_page_by_page() {
     let mut history = stage();
     let vpcs = (0..300).map(|n| seen(&vpc(&format!("vpc-{n}")), "172.31.0.0/16")).collect();
     history.fold(vpcs);
-    let mut query = OverlapsQuery { scope: private_scope(0), at: at(1_000_000), limit: 1_000, after: None };
+    let mut query =
+        OverlapsQuery { scope: private_scope(0), window: Window::instant(at(1_000_000)), limit: 1_000, after: None };
     let mut count = 0;
     loop {
         let answer = overlaps(&history.table, &history.organization, history.head(), &query).expect("an answer");

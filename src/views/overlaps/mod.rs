@@ -7,6 +7,7 @@ pub mod answers;
 pub(super) mod parties;
 mod query;
 pub(super) mod reach;
+mod stretches;
 
 pub use query::{OverlapsQuery, overlaps};
 

@@ -1,6 +1,6 @@
 //! The overlaps against the model: all pairs of all parties compared, as of every revision.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
@@ -11,12 +11,14 @@ use crate::domain::kind::ResourceKind;
 use crate::domain::time::Timestamp;
 use crate::views::lineage::model::{Interval, Known, Op, STEP, decided, events, ops, reaches, scopes, told};
 use crate::views::lineage::testing::{History, at, id};
+use crate::views::when::Window;
 
-/// Both sides, the wider one first (the smaller name first where they are alike), since when, known since which revision.
-type Pair = ((Cidr, String), (Cidr, String), Timestamp, u64);
+/// Both sides, the wider one first (the smaller name first where they are alike), since when, until when, known since which
+/// revision.
+type Pair = ((Cidr, String), (Cidr, String), Timestamp, Option<Timestamp>, u64);
 
-fn pair(one: (Cidr, String), other: (Cidr, String), since: Timestamp, known: u64) -> Pair {
-    if one < other { (one, other, since, known) } else { (other, one, since, known) }
+fn pair(one: (Cidr, String), other: (Cidr, String), since: Timestamp, until: Option<Timestamp>, known: u64) -> Pair {
+    if one < other { (one, other, since, until, known) } else { (other, one, since, until, known) }
 }
 
 fn alive(interval: &Interval, when: Timestamp) -> bool {
@@ -95,17 +97,38 @@ fn expected(
                 && other.cidr.contains(one.cidr);
             if one.who != other.who && one.cidr.overlaps(other.cidr) && !exempt && !exempt_back {
                 let known = one_known.revision.max(other_known.revision).0;
+                let until = match (one.until, other.until) {
+                    (Some(one), Some(other)) => Some(one.min(other)),
+                    (one, other) => one.or(other),
+                };
                 let (one, other, since) =
                     ((one.cidr, one.who.clone()), (other.cidr, other.who.clone()), one.from.max(other.from));
-                pairs.insert(pair(one, other, since, known));
+                pairs.insert(pair(one, other, since, until, known));
             }
         }
     }
     pairs
 }
 
-fn listed(history: &History, revision: u64, scope: ScopeId, when: Timestamp, limit: usize) -> Vec<Pair> {
-    let mut query = OverlapsQuery { scope, at: when, limit, after: None };
+/// Asks at every instant of the window at which anything can change; the last time that two were a pair counts.
+fn expected_in(
+    made: &[Vec<crate::domain::event::Event>],
+    all: &[Known],
+    scope: ScopeId,
+    revision: u64,
+    window: Window,
+) -> BTreeSet<Pair> {
+    let ticks = (0..60).map(|tick| at(tick * STEP)).filter(|tick| window.from < *tick && *tick < window.until);
+    let mut last = BTreeMap::new();
+    for when in [window.from].into_iter().chain(ticks) {
+        let pairs = expected(made, all, scope, revision, when).into_iter();
+        last.extend(pairs.map(|pair| ((pair.0.clone(), pair.1.clone()), pair)));
+    }
+    last.into_values().collect()
+}
+
+fn listed(history: &History, revision: u64, scope: ScopeId, window: Window, limit: usize) -> Vec<Pair> {
+    let mut query = OverlapsQuery { scope, window, limit, after: None };
     let mut pairs = Vec::new();
     for _ in 0..10_000 {
         let answer = overlaps(&history.table, &history.organization, history.head_at(revision), &query)
@@ -117,6 +140,7 @@ fn listed(history: &History, revision: u64, scope: ScopeId, when: Timestamp, lim
                     (found.wide.cidr, found.wide.id),
                     (found.narrow.cidr, found.narrow.id),
                     found.since,
+                    found.until,
                     found.known_since.revision.0,
                 ));
             }
@@ -139,11 +163,16 @@ fn check(ops: &[Op], limit: usize, when: Timestamp) -> usize {
     for (revision, told) in told(&made).iter().enumerate().skip(1) {
         let revision = revision as u64;
         for scope in scopes() {
-            for when in [when, decided(revision)] {
-                let found = listed(&history, revision, scope, when, limit);
+            // Not only from tick to tick. All of time is dear to the model.
+            let day = Window { from: when.plus_micros(-STEP / 2), until: when.plus_micros(5 * STEP) };
+            let day = if revision.is_multiple_of(16) { Window { from: at(-1), until: at(60 * STEP) } } else { day };
+            let days = revision.is_multiple_of(2).then_some(day);
+            for window in [Window::instant(when), Window::instant(decided(revision))].into_iter().chain(days) {
+                let found = listed(&history, revision, scope, window, limit);
                 let pairs: BTreeSet<_> = found.iter().cloned().collect();
                 assert_eq!(found.len(), pairs.len(), "a pair is listed once");
-                assert_eq!(pairs, expected(&made, told, scope, revision, when), "{scope} at {when} as of {revision}");
+                let expected = expected_in(&made, told, scope, revision, window);
+                assert_eq!(pairs, expected, "{scope} in {window:?} as of {revision}");
                 count += pairs.len();
             }
         }

@@ -1,35 +1,29 @@
 //! The overlaps of one scope: the blocks that ever held a party over another one, in order, and at each
 //! the pairs there are. Pairs are made while they are listed, so a page costs what is on it.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use super::answers::{OverlapGroup, OverlapPair, OverlapParty, OverlapsAnswer};
-use super::parties;
-use super::reach::{self, ScopeRow};
+use super::reach;
+use super::stretches::{Parties, Stretch, last_together};
 use crate::address::{Cidr, Family};
-use crate::domain::command::{ResourceAttributes, ResourceClaim};
-use crate::domain::event::ResourceName;
-use crate::domain::id::{AllocationId, OrganizationId, PoolId, ScopeId};
+use crate::domain::id::{OrganizationId, ScopeId};
 use crate::domain::kind::ResourceKind;
-use crate::domain::time::Timestamp;
 use crate::planted::{Bug, planted};
 use crate::views::keys::{Key, KeyReader};
-use crate::views::lineage::answers::Holder;
-use crate::views::lineage::keys::{self, Entry, Space};
-use crate::views::lineage::known::{Known, Said};
+use crate::views::lineage::keys::{self, Entry};
+use crate::views::lineage::known::Known;
 use crate::views::lineage::query::{QueryError, ROWS_EXAMINED_MAX, ROWS_MAX, hex, unhex};
-use crate::views::lineage::rows::{self, Span};
+use crate::views::lineage::rows;
 use crate::views::table::{Rows, TableError};
-use crate::views::when::AnswerHead;
+use crate::views::when::{AnswerHead, Window};
 
 /// What is asked about the overlaps of a scope.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OverlapsQuery {
     pub scope: ScopeId,
-    /// The instant in the world.
-    pub at: Timestamp,
+    /// The part of the world's time.
+    pub window: Window,
     /// Pairs on a page, 1 to [`ROWS_MAX`]; anything else is brought within.
     pub limit: usize,
     /// `next` of the page before.
@@ -51,7 +45,7 @@ pub fn overlaps(
     let mut next = None;
     if let Some(scope) = reach::scope(rows, organization, query.scope)? {
         let known = Known::new(rows, organization, head)?;
-        let parties = Parties { known: &known, scope, query, found: RefCell::default() };
+        let parties = Parties::new(&known, scope, query);
         let limit = query.limit.clamp(1, ROWS_MAX);
         let mut listing = Listing { parties: &parties, limit, listed: 0, examined: 0, groups, next };
         for family in [Family::Ipv4, Family::Ipv6] {
@@ -63,7 +57,7 @@ pub fn overlaps(
         }
         (groups, next) = (listing.groups, listing.next);
     }
-    Ok(OverlapsAnswer { head, scope: query.scope, at: query.at, groups, next })
+    Ok(OverlapsAnswer { head, scope: query.scope, window: query.window, groups, next })
 }
 
 /// A pair in the order of the list: who holds the wider block, and who comes after it.
@@ -125,6 +119,11 @@ impl Listing<'_> {
         })
     }
 
+    /// Rows and turns together.
+    fn has_examined_enough(&self) -> bool {
+        self.examined + self.parties.more_turns.get() >= ROWS_EXAMINED_MAX
+    }
+
     /// The pairs whose wider block is `cidr`.
     fn group(&mut self, cidr: Cidr, after: Option<&Place>) -> Result<(), TableError> {
         let known = self.parties.known;
@@ -134,12 +133,13 @@ impl Listing<'_> {
         let mut pairs = Vec::new();
         rows::walk(known.rows, &at, &start, |part, _| {
             let entry = Entry::read(&mut KeyReader::behind(part)).ok_or_else(|| rows::damaged("a party's key"))?;
-            if let Some(wide) = self.parties.party(cidr, &entry)? {
+            let wide = self.parties.stretches(cidr, &entry)?;
+            if !wide.is_empty() {
                 let after = after.filter(|after| after.wide_entry == entry);
                 self.pairs_of(&prefix, (cidr, &entry), &wide, after, &mut pairs)?;
             }
             self.examined += 1;
-            if self.next.is_none() && self.examined >= ROWS_EXAMINED_MAX {
+            if self.next.is_none() && self.has_examined_enough() {
                 let (wide_entry, narrow_entry) = (entry.clone(), entry);
                 self.next = Some(Place { wide: cidr, wide_entry, narrow: cidr, narrow_entry }.text());
             }
@@ -157,7 +157,7 @@ impl Listing<'_> {
         &mut self,
         prefix: &Key,
         (cidr, entry): (Cidr, &Entry),
-        wide: &OverlapParty,
+        wide: &[Stretch],
         after: Option<&Place>,
         pairs: &mut Vec<OverlapPair>,
     ) -> Result<(), TableError> {
@@ -173,19 +173,22 @@ impl Listing<'_> {
                     keys::read_party(cidr.family(), part).ok_or_else(|| rows::damaged("a party's key"))?;
                 self.examined += 1;
                 if narrow_entry != *entry
-                    && let Some(narrow) = self.parties.party(narrow_cidr, &narrow_entry)?
-                    && !is_exempt(wide, &narrow)
+                    && let narrow = self.parties.stretches(narrow_cidr, &narrow_entry)?
+                    && let Some((wide, narrow)) = last_together(wide, &narrow)
+                    && !is_exempt(wide, narrow)
                 {
                     let since = if planted(Bug::OverlapSinceEarlier) {
                         wide.from.min(narrow.from)
                     } else {
                         wide.from.max(narrow.from)
                     };
+                    let until = [wide.until, narrow.until].into_iter().flatten().min();
                     let known_since = wide.known.max(narrow.known);
-                    pairs.push(OverlapPair { wide: wide.clone(), narrow, since, known_since });
+                    let (wide, narrow) = (wide.clone(), narrow.clone());
+                    pairs.push(OverlapPair { wide, narrow, since, until, known_since });
                     self.listed += 1;
                 }
-                if self.listed >= self.limit || self.examined >= ROWS_EXAMINED_MAX {
+                if self.listed >= self.limit || self.has_examined_enough() {
                     let wide_entry = entry.clone();
                     let place = Place { wide: cidr, wide_entry, narrow: narrow_cidr, narrow_entry };
                     self.next = Some(place.text());
@@ -210,134 +213,4 @@ fn is_exempt(wide: &OverlapParty, narrow: &OverlapParty) -> bool {
     let kinds = (wide.kind, narrow.kind);
     kinds == (ResourceKind::PublicIpv4Pool, ResourceKind::Eip)
         || wide.cidr == narrow.cidr && kinds == (ResourceKind::Eip, ResourceKind::PublicIpv4Pool)
-}
-
-/// Finds out who is a party, at the instant and as of the revision asked about.
-struct Parties<'a> {
-    known: &'a Known<'a>,
-    scope: ScopeRow,
-    query: &'a OverlapsQuery,
-    found: RefCell<BTreeMap<(Cidr, Entry), Option<OverlapParty>>>,
-}
-
-impl Parties<'_> {
-    fn party(&self, cidr: Cidr, entry: &Entry) -> Result<Option<OverlapParty>, TableError> {
-        let key = (cidr, entry.clone());
-        if let Some(found) = self.found.borrow().get(&key) {
-            return Ok(found.clone());
-        }
-        let party = match self.known.at(entry, cidr, self.query.at)? {
-            None => None,
-            Some(span) => match entry {
-                Entry::Resource(name) => self.resource(name, &span)?,
-                Entry::Allocation(id) => self.custom(*id, span)?,
-                Entry::Pool(_) => None,
-            },
-        };
-        self.found.borrow_mut().insert(key, party.clone());
-        Ok(party)
-    }
-
-    fn custom(&self, id: AllocationId, span: Span) -> Result<Option<OverlapParty>, TableError> {
-        let account = span.row.began.principal.account;
-        let (cidr, from, until, known) = (span.cidr, span.from, span.row.until, span.row.known);
-        let Holder::Allocation { scope, pool, description, resource, .. } = self.holder_now(id, span)? else {
-            return Ok(None);
-        };
-        let custom = resource.is_none() && !planted(Bug::OverlapForgetsCustoms);
-        Ok((scope == self.query.scope && custom).then(|| OverlapParty {
-            cidr,
-            kind: ResourceKind::Custom,
-            id: id.to_string(),
-            name: description,
-            account: Some(account),
-            region: None,
-            conflict: Vec::new(),
-            allocation: Some(id),
-            pool: Some(pool),
-            from,
-            until,
-            known,
-        }))
-    }
-
-    /// An allocation's holder with what changed up to the instant asked about.
-    fn holder_now(&self, id: AllocationId, span: Span) -> Result<Holder, TableError> {
-        let mut holder = span.row.holder;
-        if span.row.varied {
-            self.known.allocation_changes(id, self.query.at, self.query.at.plus_micros(1), &mut holder)?;
-        }
-        Ok(holder)
-    }
-
-    fn resource(&self, name: &ResourceName, span: &Span) -> Result<Option<OverlapParty>, TableError> {
-        let Said { attributes, conflict } = self.known.said_at(span, self.query.at)?;
-        let placed = self.placed(name, span.cidr)?;
-        let mut speaker = None;
-        for said in attributes {
-            let here = if placed.is_empty() {
-                self.sees(name.kind, &said)?
-            } else {
-                placed.iter().any(|placed| placed.scope == self.query.scope)
-            };
-            if here {
-                speaker = Some(said);
-                break;
-            }
-        }
-        let placed = placed.into_iter().find(|placed| placed.scope == self.query.scope);
-        Ok(speaker.map(|said| OverlapParty {
-            cidr: span.cidr,
-            kind: name.kind,
-            id: name.id.clone(),
-            name: said.name,
-            account: said.account,
-            region: said.region,
-            conflict,
-            allocation: placed.as_ref().map(|placed| placed.allocation),
-            pool: placed.as_ref().map(|placed| placed.pool),
-            from: span.from,
-            until: span.row.until,
-            known: span.row.known,
-        }))
-    }
-
-    /// Whether facts of a kind with these attributes lie in the scope by default.
-    fn sees(&self, kind: ResourceKind, said: &ResourceAttributes) -> Result<bool, TableError> {
-        let (Some(account), Some(region)) = (said.account, &said.region) else { return Ok(false) };
-        let reached = self.known.head.decided_at.min(self.query.at);
-        Ok(self.scope.space != Space::Scope(self.query.scope)
-            && parties::default_space(kind) == Some(self.scope.space)
-            && reach::reaches(self.known.rows, self.known.organization, self.scope.ipam, account, region, reached)?)
-    }
-
-    /// The allocations that a resource's block is in and that are for it: they say which scopes it lies in.
-    fn placed(&self, name: &ResourceName, cidr: Cidr) -> Result<Vec<Placed>, TableError> {
-        let mut placed = Vec::new();
-        for (allocation, claim) in parties::claims(self.known.rows, self.known.organization, name)? {
-            if !claim.cidr.contains(cidr) {
-                continue;
-            }
-            let Some(span) = self.known.at(&Entry::Allocation(allocation), claim.cidr, self.query.at)? else {
-                continue;
-            };
-            if let Holder::Allocation { scope, pool, resource: Some(resource), .. } =
-                self.holder_now(allocation, span)?
-                && is_for(&resource, name)
-            {
-                placed.push(Placed { allocation, scope, pool });
-            }
-        }
-        Ok(placed)
-    }
-}
-
-struct Placed {
-    allocation: AllocationId,
-    scope: ScopeId,
-    pool: PoolId,
-}
-
-fn is_for(claim: &ResourceClaim, name: &ResourceName) -> bool {
-    claim.kind == name.kind && claim.id == name.id
 }

@@ -4,17 +4,19 @@
 //! The rule is `domain::authority`'s, told by instants: the owner alone, if it has the service-linked
 //! role; where the owner is the IPAM administrator, every account that has it.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use crate::domain::event::Event;
 use crate::domain::id::{AccountId, IpamId, OrganizationId, Region, ScopeId};
 use crate::domain::time::Timestamp;
-use crate::views::keys::Key;
+use crate::views::keys::{Key, KeyReader};
 use crate::views::lineage::keys::{self, Space};
 use crate::views::lineage::rows;
 use crate::views::lineage::spans::Writer;
 use crate::views::stored::{self, Stored, stored_struct};
 use crate::views::table::{Rows, TableError};
+use crate::views::when::Window;
 
 #[derive(Clone, Debug, PartialEq)]
 struct IpamRow {
@@ -149,7 +151,7 @@ fn owns_ipam(writer: &Writer<'_>, account: AccountId) -> Result<bool, TableError
     let prefix = keys::ipams(writer.organization);
     let (mut last, mut owns) = (None, false);
     rows::walk(writer.table, &prefix, &prefix, |part, value| {
-        let ipam = crate::views::keys::KeyReader::behind(part).bits();
+        let ipam = KeyReader::behind(part).bits();
         // The first row of each IPAM is its latest.
         if last.replace(ipam) != Some(ipam) {
             let row: IpamRow = stored::from_bytes(value)?;
@@ -203,6 +205,28 @@ pub fn reaches(
     } else {
         state.administrator == Some(row.owner) && has_role(row.owner)? && has_role(account)?
     })
+}
+
+/// Instants in a time at which what an IPAM sees of some accounts may change.
+pub fn turns(
+    rows: &dyn Rows,
+    organization: &OrganizationId,
+    ipam: IpamId,
+    accounts: &BTreeSet<AccountId>,
+    window: Window,
+) -> Result<Vec<Timestamp>, TableError> {
+    let last = window.until.plus_micros(-1);
+    let owner = latest::<IpamRow>(rows, &keys::ipam(organization, ipam), last)?.map(|row| row.owner);
+    let members = accounts.iter().copied().chain(owner).map(|account| keys::member(organization, account));
+    let mut turns = Vec::new();
+    for key in [keys::ipam(organization, ipam), keys::administrator(organization)].into_iter().chain(members) {
+        rows::walk(rows, &key, &key.clone().instant_descending(last), |part, _| {
+            let at = KeyReader::behind(part).instant_descending().ok_or_else(|| rows::damaged("an instant's key"))?;
+            turns.push(at);
+            Ok(if at > window.from { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+        })?;
+    }
+    Ok(turns)
 }
 
 /// The latest row at or before an instant.

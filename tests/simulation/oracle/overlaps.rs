@@ -11,7 +11,7 @@ use ipam_ledger::domain::kind::ResourceKind;
 use ipam_ledger::domain::time::Timestamp;
 use ipam_ledger::views::overlaps::{OverlapsQuery, overlaps};
 use ipam_ledger::views::table::Rows;
-use ipam_ledger::views::when::AnswerHead;
+use ipam_ledger::views::when::{AnswerHead, Window};
 
 use super::history::Past;
 use super::lineage::{Interval, intervals};
@@ -72,7 +72,7 @@ fn listed(
 ) -> Vec<Pair> {
     let moment = known.last().expect("some history").moment;
     let head = AnswerHead { revision: moment.revision, decided_at: moment.decided_at };
-    let mut query = OverlapsQuery { scope, at, limit, after: None };
+    let mut query = OverlapsQuery { scope, window: Window::instant(at), limit, after: None };
     let mut pairs = Vec::new();
     for _ in 0..10_000 {
         let answer = overlaps(rows, id, head, &query).expect("memory can be read");
