@@ -349,7 +349,7 @@ async fn a_scope_that_is_not_there_is_no_success() {
             let (got, _, body) = ask(&router, get(&format!("{rest}scope={scope}{moment}"))).await;
             assert_eq!(got.as_u16(), expected, "{what}, {rest}: {body}");
             let refused = if expected == 404 { json!("ScopeNotFound") } else { Value::Null };
-            assert_eq!((&body["code"], &body["values"]["id"] == scope), (&refused, expected == 404), "{what}: {body}");
+            assert_eq!((&body["code"], body["values"]["id"] == *scope), (&refused, expected == 404), "{what}: {body}");
         }
     }
 }

@@ -35,6 +35,9 @@ pub struct Stretch {
     party: OverlapParty,
 }
 
+/// Those of one holder of one block, in order of time.
+pub type Stretches = Rc<[Stretch]>;
+
 /// Two as they were when both last were parties at once.
 pub fn last_together<'a>(one: &'a [Stretch], other: &'a [Stretch]) -> Option<(&'a OverlapParty, &'a OverlapParty)> {
     let (mut ones, mut others) = (one.iter().rev().peekable(), other.iter().rev().peekable());
@@ -56,7 +59,7 @@ pub struct Parties<'a> {
     pub known: &'a Known<'a>,
     pub scope: ScopeRow,
     pub query: &'a OverlapsQuery,
-    found: RefCell<BTreeMap<(Cidr, Entry), Rc<[Stretch]>>>,
+    found: RefCell<BTreeMap<(Cidr, Entry), Stretches>>,
     /// Turns looked at beyond one for each party.
     pub more_turns: Cell<usize>,
 }
@@ -66,8 +69,8 @@ impl<'a> Parties<'a> {
         Self { known, scope, query, found: RefCell::default(), more_turns: Cell::default() }
     }
 
-    /// When a holder of a block is a party, in order of time.
-    pub fn stretches(&self, cidr: Cidr, entry: &Entry) -> Result<Rc<[Stretch]>, TableError> {
+    /// When a holder of a block is a party.
+    pub fn stretches(&self, cidr: Cidr, entry: &Entry) -> Result<Stretches, TableError> {
         let key = (cidr, entry.clone());
         if let Some(found) = self.found.borrow().get(&key) {
             return Ok(Rc::clone(found));
@@ -79,7 +82,7 @@ impl<'a> Parties<'a> {
         for (from, until) in turns.iter().copied().zip(ends) {
             stretches.extend(self.party(cidr, entry, from)?.map(|party| Stretch { from, until, party }));
         }
-        let stretches: Rc<[Stretch]> = stretches.into();
+        let stretches = Stretches::from(stretches);
         self.found.borrow_mut().insert(key, Rc::clone(&stretches));
         Ok(stretches)
     }
