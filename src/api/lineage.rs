@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use super::Api;
 use super::asked::Asked;
 use super::problem::Problem;
-use super::queries::{after, limit, now, organization_of, when};
+use super::queries::{after, limit, moment, now, organization_of, when};
 use crate::address::Cidr;
 use crate::domain::event::ResourceName;
 use crate::domain::id::{OrganizationId, ScopeId};
@@ -17,7 +17,7 @@ use crate::views::lineage::{self, ChangesFilter, LineageQuery};
 use crate::views::overlaps::answers::OverlapsAnswer;
 use crate::views::overlaps::{OverlapsQuery, overlaps};
 use crate::views::table::Rows;
-use crate::views::when::{AnswerHead, At, QueryError, When, Window, parse_at};
+use crate::views::when::{AnswerHead, At, When, Window, parse_at};
 
 pub fn holders(api: &Api, asked: &Asked) -> Result<LineageAnswer, Problem> {
     let cidr = Cidr::of_address(asked.required::<IpAddr>("address")?);
@@ -53,7 +53,7 @@ pub fn resource_history(api: &Api, asked: &Asked) -> Result<ResourceHistory, Pro
 pub fn changes(api: &Api, asked: &Asked) -> Result<ChangesAnswer, Problem> {
     let filter = ChangesFilter { kind: asked.required::<ResourceKind>("kind")?, region: asked.query("region")? };
     let (when, limit, after) = (when(asked)?, limit(api, asked)?, after(api, asked)?);
-    let bound = |name: &str| asked.text(name).map(|text| parse_at(text, now())).transpose().map_err(QueryError::When);
+    let bound = |name: &str| moment(asked, name, parse_at);
     // A bare date is its beginning, on both sides: 2020-01-01 to 2021-01-01 is the year 2020.
     let window = Window {
         from: bound("from")?.map_or(Window::ALL.from, |at| at.window().from),

@@ -186,7 +186,7 @@ impl From<QueryError> for Problem {
             }
             QueryError::When(WhenError::Malformed { text: value, .. }) => refused(text).value("value", value),
             QueryError::When(WhenError::FutureAsOf { asked, now }) => {
-                refused(text).value("parameter", "as_of").value("value", asked).try_instead("latest", now)
+                refused(text).value("value", asked).try_instead("latest", now)
             }
             QueryError::When(WhenError::RevisionInAt { text: value }) => {
                 refused(text).value("value", &value).try_instead("as_of", value)

@@ -21,7 +21,7 @@ use crate::views::answer::{
     AllocationAnswer, Answer, IpamAnswer, OrganizationAnswer, Page, Paging, PoolAnswer, PoolCidrAnswer, PoolTree,
     ScopeAnswer, UsagePoint,
 };
-use crate::views::when::{AnswerHead, QueryError, When};
+use crate::views::when::{AnswerHead, QueryError, When, WhenError, parse_as_of, parse_at};
 
 /// A block that a pool would hand out; nothing is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -164,7 +164,17 @@ pub(super) fn organization_of(asked: &Asked) -> Result<OrganizationId, Problem> 
 }
 
 pub(super) fn when(asked: &Asked) -> Result<When, Problem> {
-    Ok(When::parse(asked.text("at"), asked.text("as_of"), now()).map_err(QueryError::When)?)
+    Ok(When { at: moment(asked, "at", parse_at)?, as_of: moment(asked, "as_of", parse_as_of)? })
+}
+
+/// A time that a parameter names, when it was given.
+pub(super) fn moment<T>(
+    asked: &Asked,
+    name: &str,
+    parse: fn(&str, Timestamp) -> Result<T, WhenError>,
+) -> Result<Option<T>, Problem> {
+    let read = asked.text(name).map(|text| parse(text, now())).transpose();
+    read.map_err(|error| Problem::from(QueryError::When(error)).value("parameter", name))
 }
 
 pub(super) fn now() -> Timestamp {

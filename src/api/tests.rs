@@ -306,8 +306,8 @@ async fn what_a_refused_query_names_can_be_read_by_programs() {
             json!({"parameter": "from", "from": "2025-01-01T00:00:00.000000Z", "until": "2024-01-01T00:00:00.000000Z"}),
             json!({"from_at_most": "2024-01-01T00:00:00.000000Z"}),
         ),
-        ("/pools?at=yesterday", json!({"value": "yesterday"}), Value::Null),
-        ("/pools?at=rev:7", json!({"value": "rev:7"}), json!({"as_of": "rev:7"})),
+        ("/pools?at=yesterday", json!({"parameter": "at", "value": "yesterday"}), Value::Null),
+        ("/pools?at=rev:7", json!({"parameter": "at", "value": "rev:7"}), json!({"as_of": "rev:7"})),
         (
             "/holders?address=10.0.0.1&limit=1001",
             json!({"parameter": "limit", "value": "1001"}),
@@ -318,7 +318,8 @@ async fn what_a_refused_query_names_can_be_read_by_programs() {
         assert_eq!((&body["values"], &body["would_work"]), (&values, &would_work), "{rest}: {body}");
     }
     let (_, _, body) = ask(&router, get("/pools?as_of=2999-01-01")).await;
-    assert_eq!(body["values"]["value"], "2999-01-01T23:59:59.999999Z", "{body}");
+    let value = "2999-01-01T23:59:59.999999Z";
+    assert_eq!(body["values"], json!({"parameter": "as_of", "value": value}), "{body}");
     assert!(body["would_work"]["latest"].is_string(), "{body}");
 }
 

@@ -82,17 +82,6 @@ const AS_OF_FORMS: &str = "a state of knowledge: a revision (rev:1234), a date (
 impl When {
     /// Now, with all that is known.
     pub const NOW: Self = Self { at: None, as_of: None };
-
-    /// Reads both times as people and programs write them.
-    ///
-    /// # Errors
-    /// When a text is none of the forms, or `as_of` is in the future.
-    pub fn parse(at: Option<&str>, as_of: Option<&str>, now: Timestamp) -> Result<Self, WhenError> {
-        Ok(Self {
-            at: at.map(|text| parse_at(text, now)).transpose()?,
-            as_of: as_of.map(|text| parse_as_of(text, now)).transpose()?,
-        })
-    }
 }
 
 /// Reads `at`. A bare date is the whole UTC day.

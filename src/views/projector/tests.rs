@@ -23,7 +23,7 @@ use crate::views::position::PositionError;
 use crate::views::store::StoreError;
 use crate::views::table::Rows;
 use crate::views::testing::{ADMIN, Ledger, MANAGEMENT, eventually, shared};
-use crate::views::when::{AsOf, QueryError, When};
+use crate::views::when::{AsOf, QueryError, When, parse_as_of, parse_at};
 
 type AllRows = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -403,7 +403,10 @@ fn questions_name_the_moment_that_answers_and_refuse_those_that_cannot() {
     let head = ledger.state("o-aa").moment();
     let now = head.decided_at.plus_micros(1);
     let ask = |at: Option<&str>, as_of: Option<&str>| {
-        let when = When::parse(at, as_of, now).map_err(QueryError::from)?;
+        let when = When {
+            at: at.map(|text| parse_at(text, now)).transpose()?,
+            as_of: as_of.map(|text| parse_as_of(text, now)).transpose()?,
+        };
         views.ipams(&organization, &when).map(|answer| answer.head.revision)
     };
     assert_eq!(ask(None, None).expect("now"), head.revision);
