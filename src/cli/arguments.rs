@@ -15,7 +15,7 @@ use crate::domain::kind::ResourceKind;
 /// The moment that a query asks about.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Moment {
-    /// What was true then: a date (the whole day), an instant, or how long ago (-3d, -12h)
+    /// What was true then: a date (the whole day, or its end where one state is shown), an instant, or how long ago (-3d, -12h)
     #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
     pub at: Option<String>,
     /// What the ledger knew then: the same, or a revision (rev:1234)

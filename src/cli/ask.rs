@@ -1,5 +1,6 @@
 //! `ipam who`, `history`, `overlaps`, `changes`, `outcome`, `events`: questions about addresses and commands.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::ops::ControlFlow;
 
@@ -156,8 +157,9 @@ pub fn overlaps(ask: &Overlaps, session: &Session) -> Result<(), Failure> {
     let path = joined(&joined(&joined("/overlaps", &scope), &ask.moment.query()), &ask.part.query());
     session.show(&session.path(&path)?, |answer: &OverlapsAnswer| {
         let mut listing =
-            Listing::new(&["cidr", "held by", "account", "shares", "with", "account", "since", "known since"]);
-        for pair in answer.groups.iter().flat_map(|group| &group.pairs) {
+            Listing::new(&["cidr", "held by", "account", "shares", "with", "account", "since", "until", "known since"]);
+        let pairs = || answer.groups.iter().flat_map(|group| &group.pairs);
+        for pair in pairs() {
             listing.row(
                 pair.narrow.cidr,
                 [
@@ -168,9 +170,17 @@ pub fn overlaps(ask: &Overlaps, session: &Session) -> Result<(), Failure> {
                     party(&pair.narrow),
                     or_dash(pair.narrow.account),
                     instant(pair.since),
+                    pair.until.map_or_else(|| "now".to_owned(), instant),
                     format!("rev:{}", pair.known_since.revision),
                 ],
             );
+        }
+        let parties = pairs().flat_map(|pair| [&pair.wide, &pair.narrow]);
+        let contradicted = parties.filter(|party| !party.conflict.is_empty()).map(self::party);
+        for name in contradicted.collect::<BTreeSet<_>>() {
+            listing.note(format!(
+                "{name}: observations of one instant contradict each other; all count until one is withdrawn"
+            ));
         }
         if listing.results.is_empty() && answer.next.is_none() {
             listing.note(format!("no two share an address in {}", answer.scope));

@@ -273,8 +273,12 @@ pub fn run(command: Command, session: &Session) -> Result<(), Failure> {
             let length = query([("netmask_length", length.map(|length| length.to_string()))]);
             let path = joined(&below(session, &pool, "/next-cidr", &moment)?, &length);
             session.show(&path, |answer: &Answer<NextCidr>| {
-                let cidr = answer.body.cidr;
-                super::stands(Listing::of_one(cidr, [("next", Some(cidr.to_string()))]), answer.head, None)
+                let NextCidr { cidr, certain, .. } = answer.body;
+                let mut listing = Listing::of_one(cidr, [("next", Some(cidr.to_string()))]);
+                if !certain {
+                    listing.note("the pool places at random: it is one of the free blocks, and no promise".to_owned());
+                }
+                super::stands(listing, answer.head, None)
             })
         }
     }
