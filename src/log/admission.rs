@@ -17,14 +17,23 @@ pub struct Admission {
     pub reign: Option<Reign>,
     /// The source offset of the last valid record that has one: processing goes on behind it.
     pub source: Option<SourceOffset>,
-    /// The SHA-256 of the value that stood there in the command topic, when that left no outcome here: a topic that was
-    /// recreated has another one. An outcome says itself which command it answers.
+    /// What is known of the record that stood there in the command topic: a topic that was recreated has another one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub passed: Option<Digest>,
+    pub left: Option<Left>,
     /// The offset behind the last record folded.
     pub next: Offset,
     /// How many records were void so far.
     pub void_count: u64,
+}
+
+/// What a record of the command topic left on the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Left {
+    /// An outcome, at this offset: it names its command.
+    Outcome(Offset),
+    /// No outcome. The SHA-256 of its value.
+    Passed(Digest),
 }
 
 /// An open reign.
@@ -77,7 +86,7 @@ impl Admission {
         let verdict = match record.header {
             None => Err(Void::ForeignHeaders),
             Some(header) if header.kind == Kind::EpochOpened => self.open(header, &record.value),
-            Some(header) => self.go_on(header, &record.value),
+            Some(header) => self.go_on(header, record),
         };
         verdict.unwrap_or_else(|void| {
             self.void_count += 1;
@@ -113,7 +122,7 @@ impl Admission {
         Ok(Verdict::Opened(opened))
     }
 
-    fn go_on(&mut self, header: Header, value: &[u8]) -> Result<Verdict, Void> {
+    fn go_on(&mut self, header: Header, record: &Record) -> Result<Verdict, Void> {
         let open = self.reign.map(|reign| reign.epoch);
         let is_open = |reign: &&mut Reign| reign.epoch == header.epoch || planted(Bug::AdmissionEpochNotOpen);
         let Some(reign) = self.reign.as_mut().filter(is_open) else {
@@ -125,7 +134,10 @@ impl Admission {
         reign.next_seq = reign.next_seq.next();
         if header.source.is_some() {
             self.source = header.source;
-            self.passed = (header.kind == Kind::Passed).then(|| digest_in(value)).flatten();
+            self.left = match header.kind {
+                Kind::Passed => digest_in(&record.value).map(Left::Passed),
+                _ => Some(Left::Outcome(record.offset)),
+            };
         }
         Ok(match header.kind {
             Kind::Outcome => Verdict::Outcome(header),

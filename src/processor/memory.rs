@@ -50,6 +50,8 @@ pub struct RestoredOrganization {
 /// The outcome of a command that was decided before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Known {
+    /// Where its record is.
+    pub offset: Offset,
     /// The digest of the command that had the id first.
     pub digest: Digest,
     /// The outcome record's value, as it stands in the log.

@@ -144,7 +144,7 @@ impl Memory for SharedDisk {
         let outcome = disk.ledger().outcome(organization, command);
         let outcome = outcome.map_err(|error| MemoryError(error.to_string()))?;
         disk.old_ids_found += u64::from(outcome.is_some());
-        Ok(outcome.map(|outcome| Known { digest: outcome.digest, value: outcome.value }))
+        Ok(outcome.map(|outcome| Known { offset: outcome.offset, digest: outcome.digest, value: outcome.value }))
     }
 
     fn covered(&self, partition: Partition) -> Offset {

@@ -413,11 +413,7 @@ impl World {
         let unknown = self.fault(Fault::LetterUnknown);
         if !unknown || self.random.one_in(2) {
             match letter {
-                Letter::Forward { to, key, value } => {
-                    if !self.put(to, key, value, true) {
-                        return self.pause_writer(n, partition, "letters");
-                    }
-                }
+                Letter::Forward { to, key, value } => self.put(to, key, value, true),
                 Letter::Dead { from, offset, value, .. } => {
                     let why = self.oracle.once.buried(from, offset, &value);
                     self.coverage.hit("way", &format!("dead letter: {why}"));

@@ -45,14 +45,16 @@ impl Topic {
         SourceOffset(self.begin + self.records.len() as u64)
     }
 
-    /// `None` where the topic before this one has the very same record: nobody can tell the one from the other by that.
-    pub fn put(&mut self, key: Option<Vec<u8>>, value: Vec<u8>, forwarded: bool) -> Option<SourceRecord> {
-        if self.before.get(self.records.len()).is_some_and(|before| before.value == value) {
-            return None;
-        }
+    /// Whether the topic before this one had the very same record where the next one comes: nobody can tell the one from the
+    /// other by that.
+    pub fn had(&self, value: &[u8]) -> bool {
+        self.before.get(self.records.len()).is_some_and(|before| before.value == value)
+    }
+
+    pub fn put(&mut self, key: Option<Vec<u8>>, value: Vec<u8>, forwarded: bool) -> SourceRecord {
         let record = SourceRecord { offset: self.end(), key, value, forwarded };
         self.records.push(record.clone());
-        Some(record)
+        record
     }
 
     /// The records from an offset on, at most so many.

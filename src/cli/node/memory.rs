@@ -26,7 +26,7 @@ impl Memory for ViewsMemory {
 
     fn outcome_of(&self, organization: &OrganizationId, command: CommandId) -> Result<Option<Known>, MemoryError> {
         let outcome = self.0.outcome(organization, command).map_err(|error| MemoryError(error.to_string()))?;
-        Ok(outcome.map(|outcome| Known { digest: outcome.digest, value: outcome.value }))
+        Ok(outcome.map(|outcome| Known { offset: outcome.offset, digest: outcome.digest, value: outcome.value }))
     }
 
     fn covered(&self, partition: Partition) -> Offset {

@@ -11,6 +11,7 @@ use crate::domain::outcome::{Decision, Moment, Outcome, SCHEMA_VERSION};
 use crate::domain::rejection::{Code, Rejection};
 use crate::domain::time::Timestamp;
 use crate::domain::{Context, State};
+use crate::log::admission::Left;
 use crate::log::record::{Epoch, Header, Kind, NewRecord, Partition, Seq, SourceOffset};
 use crate::log::wire::{Decoded, Envelope, Undecodable, encode_outcome};
 use crate::log::{Letter, SourceRecord};
@@ -26,13 +27,6 @@ struct Batch {
     epoch: Epoch,
     letters: Vec<Letter>,
     records: Vec<NewRecord>,
-}
-
-/// Whether a command left an outcome in the batch.
-#[derive(PartialEq, Eq)]
-enum Left {
-    Outcome,
-    Nothing,
 }
 
 /// What is known of a command's id.
@@ -151,8 +145,8 @@ impl Core {
             return Ok(Some(passed));
         }
         let mismatches = self.tally.mismatches;
-        let left = self.decide_routed(decoded, Some(offset), None, batch, effects)?;
-        let passed = (left == Left::Nothing).then(|| Digest::of(&value));
+        let left_outcome = self.decide_routed(decoded, Some(offset), None, batch, effects)?;
+        let passed = (!left_outcome).then(|| Digest::of(&value));
         if self.tally.mismatches > mismatches {
             // Nobody waits here, and the first answer stays: the second command's sender looks for it there.
             let reason = "IdempotentParameterMismatch: the command id belongs to another command".to_owned();
@@ -161,6 +155,7 @@ impl Core {
         Ok(passed)
     }
 
+    /// Whether it leaves an outcome in the batch: a repeated command does not.
     fn decide_routed(
         &mut self,
         decoded: Decoded,
@@ -168,13 +163,13 @@ impl Core {
         ticket: Option<Ticket>,
         batch: &mut Batch,
         effects: &mut Vec<Effect>,
-    ) -> Result<Left, End> {
+    ) -> Result<bool, End> {
         let (id, digest) = id_of(&decoded);
         let key: Key = (organization_of(&decoded).clone(), id);
         let (seq, value, repeated) = match self.seen(&key, digest)? {
             Seen::New => {
                 self.decide_new(key, decoded, source, ticket, batch, effects);
-                return Ok(Left::Outcome);
+                return Ok(true);
             }
             Seen::Same { value, seq } => {
                 self.tally.duplicates += 1;
@@ -191,7 +186,7 @@ impl Core {
                 None => effects.push(Effect::Answer { ticket, value, repeated }),
             }
         }
-        Ok(Left::Nothing)
+        Ok(false)
     }
 
     fn seen(&self, key: &Key, digest: Digest) -> Result<Seen, End> {
@@ -317,17 +312,21 @@ impl Core {
             }
             _ => None,
         };
-        let same = match (self.admission.passed, &self.decided_at_source, &found) {
-            (Some(passed), ..) => Digest::of(&record.value) == passed || planted(Bug::PassedUnchecked),
-            // It left an outcome.
-            (None, _, None) => planted(Bug::PassedUnchecked),
-            (None, Some((at, id, digest)), Some((_, found_id, found_digest))) if *at == offset => {
-                (found_id, found_digest) == (id, digest)
+        let same = match (self.admission.left, &found) {
+            (Some(Left::Passed(passed)), _) => Digest::of(&record.value) == passed || planted(Bug::PassedUnchecked),
+            (Some(Left::Outcome(_)), None) => planted(Bug::PassedUnchecked),
+            (Some(Left::Outcome(place)), Some((organization, found, digest))) => {
+                match &self.decided_at_source {
+                    Some((at, id, first)) if *at == offset => (found, digest) == (id, first),
+                    // The snapshot is younger than that outcome.
+                    _ => {
+                        let known = self.memory.outcome_of(organization, *found)?;
+                        known.is_some_and(|known| (known.offset, known.digest) == (place, *digest))
+                    }
+                }
             }
-            // The snapshot is younger than that outcome: the command is at least one that was decided.
-            (None, _, Some((organization, id, digest))) => {
-                matches!(self.seen(&(organization.clone(), *id), *digest)?, Seen::Same { .. })
-            }
+            // A log of before this was noted.
+            (None, _) => true,
         };
         if same || planted(Bug::OtherSourceUnchecked) {
             return Ok(());

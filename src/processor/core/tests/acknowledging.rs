@@ -96,7 +96,8 @@ fn a_forgotten_id_is_found_in_the_memory_and_a_broken_memory_decides_nothing() {
     first.settle(&mut ledger);
     let outcome = ledger.outcomes().remove(0);
     let key = (outcome.organization.clone(), outcome.command_id);
-    let known = Known { digest: outcome.digest, value: Arc::clone(&ledger.records[1].value) };
+    let known =
+        Known { offset: ledger.records[1].offset, digest: outcome.digest, value: Arc::clone(&ledger.records[1].value) };
     for broken in [false, true] {
         let outcomes = BTreeMap::from([(key.clone(), known.clone())]);
         let shelf = Arc::new(Shelf { outcomes, covered: Mutex::new(Offset(2)), broken, ..Shelf::default() });
