@@ -272,9 +272,9 @@ impl World {
         self.oracle.landed(partition, &record, &mut self.coverage);
     }
 
-    /// A record is in the command topic now, behind another where the topic of before had the very same one in its place.
+    /// A record is in the command topic now, behind others while the topic of before had the very same one in its place.
     pub fn put(&mut self, partition: Partition, key: Option<Vec<u8>>, value: Vec<u8>, forwarded: bool) {
-        if self.topic[partition.0 as usize].had(&value) {
+        while self.topic[partition.0 as usize].had(&value) {
             let other = format!("not {:x}", self.random.below(usize::MAX));
             self.put(partition, None, other.into_bytes(), false);
         }
