@@ -90,7 +90,9 @@ fn meaning(status: u16) -> &'static str {
         413 => "The body is too large.",
         415 => "The body has another media type than this takes.",
         431 => "Request line and headers are too large.",
-        422 => "The command was rejected; the rejection is recorded.",
+        422 => {
+            "Rejected. A command's rejection is recorded, but for `IdempotentParameterMismatch`: the first outcome of an id stands. A question's is not."
+        }
         500 => "Something went wrong in the server.",
         503 => "Not now; try again.",
         504 => "The outcome is unknown; ask again with the same command id.",
