@@ -10,7 +10,7 @@ use super::plan::Plan;
 use super::{STEPS_PER_RUN, THREADS, run, say, variable};
 
 /// Each is found within so many steps, whichever of the first seeds finds it.
-const STEPS_MAX: u64 = 150_000;
+const STEPS_MAX: u64 = 300_000;
 
 /// How many steps found a bug, and as what.
 fn find(bug: Bug) -> Option<(u64, String)> {
