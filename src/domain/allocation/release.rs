@@ -88,14 +88,9 @@ fn still_there(
 ) -> Result<bool, Rejection> {
     let itself = ResourceName { kind: claim.kind, id: claim.id.clone() };
     let seen = ask.state.resources.get(&itself).is_some_and(|resource| resource.is_observed_in(allocation.cidr));
-    let mut there: Vec<_> = seen.then_some(&itself).into_iter().collect();
-    for name in observed_elsewhere(ask, allocation, pool, claim) {
-        if there.len() < BLOCKERS_NAMED_MAX && !there.contains(&name) {
-            there.push(name);
-        }
-    }
-    let Some(first) = there.first().filter(|_| !force) else { return Ok(!there.is_empty()) };
-    let part = if **first == itself { String::new() } else { format!(", part of {} {},", claim.kind, claim.id) };
+    let first = if seen { Some(&itself) } else { observed_elsewhere(ask, allocation, pool, claim).first().copied() };
+    let Some(first) = first.filter(|_| !force) else { return Ok(first.is_some()) };
+    let part = if *first == itself { String::new() } else { format!(", part of {} {},", claim.kind, claim.id) };
     let message = format!(
         "{} {}{part} is still observed in {}. Delete the resource and observe it gone, or release with `force` and a reason.",
         first.kind, first.id, allocation.cidr
