@@ -35,81 +35,43 @@ macro_rules! required {
     };
 }
 
-/// How long to wait, in seconds.
-struct WaitSeconds;
+/// Values that are documented where they stand, each by its schema.
+macro_rules! values {
+    ($($(#[$doc:meta])* $name:ident: $schema:expr;)*) => {$(
+        $(#[$doc])*
+        struct $name;
 
-impl JsonSchema for WaitSeconds {
-    fn inline_schema() -> bool {
-        true
-    }
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "WaitSeconds".into()
-    }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        impl JsonSchema for $name {
+            fn inline_schema() -> bool {
+                true
+            }
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                $schema
+            }
+        }
+    )*};
+}
+
+values! {
+    /// How long to wait, in seconds.
+    WaitSeconds: {
         let max = Limits::default().revision_wait_max.as_secs();
         json_schema!({ "type": "integer", "minimum": 0, "maximum": max })
-    }
-}
-
-/// How many rows a page has.
-struct PageRows;
-
-impl JsonSchema for PageRows {
-    fn inline_schema() -> bool {
-        true
-    }
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "PageRows".into()
-    }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+    };
+    /// How many rows a page has.
+    PageRows: {
         let Limits { page_rows_max, page_rows_default, .. } = Limits::default();
         json_schema!({ "type": "integer", "minimum": 1, "maximum": page_rows_max, "default": page_rows_default })
-    }
-}
-
-/// Where a page begins, as the page before said it.
-struct Cursor;
-
-impl JsonSchema for Cursor {
-    fn inline_schema() -> bool {
-        true
-    }
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Cursor".into()
-    }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "maxLength": Limits::default().cursor_bytes_max })
-    }
-}
-
-/// Blocks, separated by commas; as text.
-struct Blocks;
-
-impl JsonSchema for Blocks {
-    fn inline_schema() -> bool {
-        true
-    }
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Blocks".into()
-    }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "examples": ["10.0.0.0/16", "10.0.0.0/16,10.2.0.0/16"] })
-    }
-}
-
-/// An instant, a day, or a revision; as text.
-struct When;
-
-impl JsonSchema for When {
-    fn inline_schema() -> bool {
-        true
-    }
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "When".into()
-    }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "examples": ["2019-03-01", "2019-03-01T12:00:00Z", "-3d", "rev:1234"] })
-    }
+    };
+    /// Where a page begins, as the page before said it.
+    Cursor: json_schema!({ "type": "string", "maxLength": Limits::default().cursor_bytes_max });
+    /// Blocks, separated by commas; as text.
+    Blocks: json_schema!({ "type": "string", "examples": ["10.0.0.0/16", "10.0.0.0/16,10.2.0.0/16"] });
+    /// An instant, a day, or a revision; as text.
+    When: json_schema!({ "type": "string", "examples": ["2019-03-01", "2019-03-01T12:00:00Z", "-3d", "rev:1234"] });
 }
 
 parameters! {

@@ -108,11 +108,8 @@ pub trait CommandSource: Send {
     /// When the source cannot be read.
     fn read(&mut self, records_max: usize, wait: Duration) -> Result<Vec<SourceRecord>, ReadError>;
 
-    /// The offset behind the last command.
-    ///
-    /// # Errors
-    /// When the source cannot be reached.
-    fn end(&self) -> Result<SourceOffset, ReadError>;
+    /// The offset behind the last command that there was when reading began.
+    fn end(&self) -> SourceOffset;
 }
 
 /// One record of `ipam.commands`, as it came.

@@ -40,7 +40,8 @@ pub(super) fn admit_custom(ask: &Ask<'_>, pool: &Pool, length: u8) -> Result<(),
     pool.rules.admit_length(pool.address_family, length)
 }
 
-fn ipam_of<'a>(ask: &Ask<'a>, pool: &Pool) -> &'a Ipam {
+/// The IPAM that a pool belongs to.
+pub(super) fn ipam_of<'a>(ask: &Ask<'a>, pool: &Pool) -> &'a Ipam {
     let scope = ask.state.scopes.get(pool.scope).expect("a pool's scope exists while the pool does");
     ask.state.ipams.get(scope.ipam).expect("a scope's IPAM exists while the scope does")
 }

@@ -1,5 +1,6 @@
 //! `ReleaseAllocation`: the space is free in the same event (INV-R1, INV-R2, design D20).
 
+use super::claim::ipam_of;
 use super::{AllocationRow, Holder};
 use crate::domain::authority;
 use crate::domain::command::{ReleaseAllocation, ResourceClaim};
@@ -88,7 +89,7 @@ fn still_there(
 ) -> Result<bool, Rejection> {
     let itself = ResourceName { kind: claim.kind, id: claim.id.clone() };
     let seen = ask.state.resources.get(&itself).is_some_and(|resource| resource.is_observed_in(allocation.cidr));
-    let first = if seen { Some(&itself) } else { observed_elsewhere(ask, allocation, pool, claim).first().copied() };
+    let first = if seen { Some(&itself) } else { observed_elsewhere(ask, allocation, pool, claim) };
     let Some(first) = first.filter(|_| !force) else { return Ok(first.is_some()) };
     let part = if *first == itself { String::new() } else { format!(", part of {} {},", claim.kind, claim.id) };
     let message = format!(
@@ -101,20 +102,18 @@ fn still_there(
         .try_instead("force", true))
 }
 
-/// What belongs to the resource and is observed in the block, but lies in another scope than the pool (design D16): the block
-/// would be handed out again at once.
+/// The first of what belongs to the resource and is observed in the block, but lies in another scope than the pool (design
+/// D16): the block would be handed out again at once.
 fn observed_elsewhere<'a>(
     ask: &'a Ask<'_>,
     allocation: &AllocationRow,
     pool: &Pool,
     claim: &ResourceClaim,
-) -> Vec<&'a ResourceName> {
-    let scope = ask.state.scopes.get(pool.scope).expect("a pool's scope exists while the pool does");
-    let ipam = ask.state.ipams.get(scope.ipam).expect("a scope's IPAM exists while the scope does");
-    let others = [ipam.private_default_scope, ipam.public_default_scope].into_iter().filter(|id| *id != scope.id);
+) -> Option<&'a ResourceName> {
+    let ipam = ipam_of(ask, pool);
+    let others = [ipam.private_default_scope, ipam.public_default_scope].into_iter().filter(|id| *id != pool.scope);
     others
         .flat_map(|other| resource::blockers_in(ask.state, other, allocation.cidr))
         .map(|(_, name)| name)
-        .filter(|name| resource::related(ask.state, claim.kind, &claim.id, name))
-        .collect()
+        .find(|name| resource::related(ask.state, claim.kind, &claim.id, name))
 }

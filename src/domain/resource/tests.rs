@@ -142,6 +142,10 @@ fn d15_a_clock_may_run_a_minute_fast() {
     assert_eq!((recorded(&events).observed_at, recorded(&events).reported_at), (now, Some(fast.observed_at)));
     // The same report again is known, although the ledger's clock has moved.
     assert_eq!(world.accept(fast.clone()), []);
+    // It is withdrawn by what its sender said, and can be reported anew.
+    world.accept(retract(fast.observed_at));
+    assert_eq!(blocks(&world), [""; 0]);
+    assert_eq!(world.accept(fast.clone()).len(), 1);
     // Behind something later it is news, whether or not its instant has come.
     world.accept(gone(world.now()));
     assert_eq!(blocks(&world), [""; 0]);

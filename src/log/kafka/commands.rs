@@ -41,8 +41,8 @@ impl CommandSource for KafkaCommandSource {
         self.raw.read(records_max, wait, source_record)
     }
 
-    fn end(&self) -> Result<SourceOffset, ReadError> {
-        Ok(SourceOffset(self.raw.end()?.0))
+    fn end(&self) -> SourceOffset {
+        SourceOffset(self.raw.end().0)
     }
 }
 

@@ -24,23 +24,25 @@ pub(super) struct RawReader {
     partition: Partition,
     consumer: BaseConsumer,
     next: Offset,
+    end: Offset,
 }
 
 impl RawReader {
     pub(super) fn new(log: &KafkaLog, topic: String, partition: Partition, from: Offset) -> Result<Self, ReadError> {
-        check_position(from, log.watermarks(&topic, partition)?)?;
+        let (begin, end) = log.watermarks(&topic, partition)?;
+        check_position(from, (begin, end))?;
         let failed = |error: KafkaError| unreachable(&log.config, &error);
         let consumer = BaseConsumer::from_config(&log.config.consumer()).map_err(failed)?;
         let mut assignment = TopicPartitionList::new();
         let start = rdkafka::Offset::Offset(i64::try_from(from.0).unwrap_or(i64::MAX));
         assignment.add_partition_offset(&topic, number(partition), start).map_err(failed)?;
         consumer.assign(&assignment).map_err(failed)?;
-        Ok(Self { log: log.clone(), topic, partition, consumer, next: from })
+        Ok(Self { log: log.clone(), topic, partition, consumer, next: from, end })
     }
 
-    /// The offset behind the last record of the partition.
-    pub(super) fn end(&self) -> Result<Offset, ReadError> {
-        Ok(self.log.watermarks(&self.topic, self.partition)?.1)
+    /// The offset behind the last record that the partition had when reading began.
+    pub(super) const fn end(&self) -> Offset {
+        self.end
     }
 
     /// Gathers what `take` makes of the messages, at most `records_max`; waits up to `wait` for the first.

@@ -361,7 +361,7 @@ fn commands_ahead(mut source: Box<dyn CommandSource>, config: &Config) -> Result
 fn open(topic: &mut Topic, from: Option<SourceOffset>) -> Result<Box<dyn CommandSource>, Ended> {
     let at = from.unwrap_or_default();
     match (topic.open)(at) {
-        Ok(source) => match (from, source.end().map_err(Ended::Source)?) {
+        Ok(source) => match (from, source.end()) {
             (Some(dealt_with), end) if end <= dealt_with => {
                 Err(Ended::Core(End::SourceEnds { offset: dealt_with, end }))
             }
