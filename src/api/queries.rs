@@ -14,14 +14,15 @@ use crate::address::Cidr;
 use crate::domain::Context;
 use crate::domain::command::{AllocateCidr, Command, Principal, Proof};
 use crate::domain::digest::Digest;
-use crate::domain::id::{AllocationId, IpamId, OrganizationId, PoolId};
+use crate::domain::id::{IpamId, OrganizationId, PoolId};
 use crate::domain::pool::Placement;
 use crate::domain::time::Timestamp;
 use crate::views::answer::{
     AllocationAnswer, Answer, IpamAnswer, OrganizationAnswer, Page, Paging, PoolAnswer, PoolCidrAnswer, PoolTree,
     ScopeAnswer, UsagePoint,
 };
-use crate::views::when::{AnswerHead, QueryError, When, WhenError, parse_as_of, parse_at};
+use crate::views::objects::{self, Picture};
+use crate::views::when::{AnswerHead, QueryError, When, WhenError, check_limit, parse_as_of, parse_at};
 
 /// A block that a pool would hand out; nothing is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -60,11 +61,11 @@ pub fn organizations(api: &Api, asked: &Asked) -> Result<Page<OrganizationHead>,
 }
 
 pub fn organization(api: &Api, asked: &Asked) -> Answered<OrganizationAnswer> {
-    Ok(api.views().organization(&organization_of(asked)?, &when(asked)?)?)
+    ask(api, asked, objects::organization)
 }
 
 pub fn ipams(api: &Api, asked: &Asked) -> Answered<Page<IpamAnswer>> {
-    Ok(api.views().ipams(&organization_of(asked)?, &when(asked)?)?)
+    ask(api, asked, objects::ipams)
 }
 
 pub fn ipam(api: &Api, asked: &Asked) -> Answered<IpamAnswer> {
@@ -76,42 +77,53 @@ pub fn ipam(api: &Api, asked: &Asked) -> Answered<IpamAnswer> {
 }
 
 pub fn scopes(api: &Api, asked: &Asked) -> Answered<Page<ScopeAnswer>> {
-    Ok(api.views().scopes(&organization_of(asked)?, &when(asked)?, asked.query("ipam")?)?)
+    let ipam = asked.query("ipam")?;
+    ask(api, asked, |picture| objects::scopes(picture, ipam))
 }
 
 pub fn scope(api: &Api, asked: &Asked) -> Answered<ScopeAnswer> {
-    Ok(api.views().scope(&organization_of(asked)?, &when(asked)?, asked.path("scope")?)?)
+    let scope = asked.path("scope")?;
+    ask(api, asked, |picture| objects::scope(picture, scope))
 }
 
 pub fn pools(api: &Api, asked: &Asked) -> Answered<PoolTree> {
-    Ok(api.views().pools(&organization_of(asked)?, &when(asked)?, asked.query("scope")?)?)
+    let scope = asked.query("scope")?;
+    ask(api, asked, |picture| objects::pool_tree(picture, scope))
 }
 
 pub fn fullest_pools(api: &Api, asked: &Asked) -> Answered<Page<PoolAnswer>> {
-    Ok(api.views().fullest(&organization_of(asked)?, &when(asked)?, limit(api, asked)?)?)
+    let limit = limit(api, asked)?;
+    ask(api, asked, |picture| objects::fullest(picture, limit))
 }
 
 pub fn pool(api: &Api, asked: &Asked) -> Answered<PoolAnswer> {
-    Ok(api.views().pool(&organization_of(asked)?, &when(asked)?, asked.path("pool")?)?)
+    let pool = asked.path("pool")?;
+    ask(api, asked, |picture| objects::pool(picture, pool))
 }
 
 pub fn pool_cidrs(api: &Api, asked: &Asked) -> Answered<Page<PoolCidrAnswer>> {
-    Ok(api.views().pool_cidrs(&organization_of(asked)?, &when(asked)?, asked.path("pool")?)?)
+    let pool = asked.path("pool")?;
+    ask(api, asked, |picture| objects::pool_cidrs(picture, pool))
 }
 
 pub fn pool_allocations(api: &Api, asked: &Asked) -> Answered<Page<AllocationAnswer>> {
-    let (organization, when, paging) = (organization_of(asked)?, when(asked)?, paging(api, asked)?);
-    Ok(api.views().allocations(&organization, &when, asked.path("pool")?, &paging)?)
+    let (pool, paging) = (asked.path("pool")?, paging(api, asked)?);
+    ask(api, asked, |picture| objects::allocations(picture, pool, &paging))
 }
 
 pub fn pool_usage(api: &Api, asked: &Asked) -> Answered<Page<UsagePoint>> {
-    let (organization, when, paging) = (organization_of(asked)?, when(asked)?, paging(api, asked)?);
-    Ok(api.views().usage_series(&organization, &when, asked.path("pool")?, &paging)?)
+    let (pool, paging) = (asked.path("pool")?, paging(api, asked)?);
+    ask(api, asked, |picture| objects::usage_series(picture, pool, &paging))
 }
 
 pub fn allocation(api: &Api, asked: &Asked) -> Answered<AllocationAnswer> {
-    let allocation: AllocationId = asked.path("allocation")?;
-    Ok(api.views().allocation(&organization_of(asked)?, &when(asked)?, allocation)?)
+    let allocation = asked.path("allocation")?;
+    ask(api, asked, |picture| objects::allocation(picture, allocation))
+}
+
+/// Asks about the organisation of the path, at the time that the parameters name.
+fn ask<T>(api: &Api, asked: &Asked, question: impl FnOnce(&Picture<'_>) -> Result<T, QueryError>) -> Answered<T> {
+    Ok(api.views().ask(&organization_of(asked)?, &when(asked)?, question)?)
 }
 
 /// Blocks, separated by commas.
@@ -129,8 +141,8 @@ impl FromStr for Blocks {
 pub fn next_cidr(api: &Api, asked: &Asked) -> Answered<NextCidr> {
     let (organization, pool) = (organization_of(asked)?, asked.path::<PoolId>("pool")?);
     let blocks = |name| asked.query::<Blocks>(name).map(|blocks| blocks.map_or_else(Vec::new, |Blocks(blocks)| blocks));
-    let PoolAnswer { ipam, placement, .. } = api.views().pool(&organization, &When::NOW, pool)?.body;
-    let ipams = api.views().ipams(&organization, &When::NOW)?.body.items;
+    let pool_now = |picture: &Picture<'_>| Ok((objects::pool(picture, pool)?, objects::ipams(picture)?.items));
+    let (PoolAnswer { ipam, placement, .. }, ipams) = api.views().ask(&organization, &When::NOW, pool_now)?.body;
     let owner = ipams.iter().find(|one| one.ipam == ipam).map(|one| one.owner);
     let account = owner.ok_or_else(|| Problem::internal(format!("{ipam} has no owner")))?;
     let body = AllocateCidr {
@@ -185,8 +197,7 @@ pub(super) fn limit(api: &Api, asked: &Asked) -> Result<usize, Problem> {
     let max = api.limits().page_rows_max;
     match asked.query::<usize>("limit")? {
         None => Ok(api.limits().page_rows_default),
-        Some(limit) if (1..=max).contains(&limit) => Ok(limit),
-        Some(limit) => Err(QueryError::Limit { asked: limit, max }.into()),
+        Some(limit) => Ok(check_limit(limit, max)?),
     }
 }
 

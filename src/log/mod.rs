@@ -12,6 +12,7 @@ pub mod no_room;
 pub mod partition;
 pub mod record;
 pub mod simulated;
+pub mod snapshot;
 pub mod wire;
 
 use std::time::Duration;

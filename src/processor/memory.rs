@@ -5,17 +5,16 @@
 
 use std::sync::Arc;
 
-use crate::domain::Row;
 use crate::domain::digest::Digest;
 use crate::domain::id::{CommandId, OrganizationId};
-use crate::log::admission::Admission;
 use crate::log::record::{Offset, Partition};
+use crate::log::snapshot::PartitionSnapshot;
 
 /// Snapshots and old command ids of the partitions of one ledger.
 pub trait Memory: Send + Sync {
     /// The state of a partition at some position, to go on from. `None` when there is none, or none that can
     /// be trusted: the log is then read from its beginning.
-    fn restore(&self, partition: Partition) -> Option<Restored>;
+    fn restore(&self, partition: Partition) -> Option<PartitionSnapshot>;
 
     /// The acknowledged outcome of a command, if it is among the records before [`Memory::covered`].
     ///
@@ -26,25 +25,6 @@ pub trait Memory: Send + Sync {
     /// Every outcome of the partition before this offset is found by [`Memory::outcome_of`]. Never goes back while
     /// the process lives, and is never before the position that [`Memory::restore`] gave.
     fn covered(&self, partition: Partition) -> Offset;
-}
-
-/// The state of a partition at the position `admission.next`.
-#[derive(Debug)]
-pub struct Restored {
-    pub admission: Admission,
-    pub organizations: Vec<RestoredOrganization>,
-    /// The greatest UUIDv7 among the ids of commands whose outcomes are before the position: newer ones need no
-    /// look-up (design D8). `Uuid::max()` when it is not known, `None` when there is none.
-    pub newest_command: Option<CommandId>,
-}
-
-/// One organisation of a snapshot.
-#[derive(Debug)]
-pub struct RestoredOrganization {
-    pub id: OrganizationId,
-    pub rows: Vec<Row>,
-    /// The SHA-256 of the value of its last outcome.
-    pub chain: Digest,
 }
 
 /// The outcome of a command that was decided before.
@@ -68,7 +48,7 @@ pub struct MemoryError(pub String);
 pub struct NoMemory;
 
 impl Memory for NoMemory {
-    fn restore(&self, _: Partition) -> Option<Restored> {
+    fn restore(&self, _: Partition) -> Option<PartitionSnapshot> {
         None
     }
 

@@ -8,18 +8,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::answer::{
-    AllocationAnswer, Answer, IpamAnswer, OrganizationAnswer, Page, Paging, PoolAnswer, PoolCidrAnswer, PoolTree,
-    ScopeAnswer, UsagePoint,
-};
+use super::answer::Answer;
 use super::ledger::{LEDGER, LedgerView};
 use super::lineage::{self, LineageView};
+use super::objects::{self, Picture};
 use super::outcomes::{self, Head, RecordedOutcome};
 use super::position::Position;
 use super::progress::Progress;
 use super::projector::{Projector, ProjectorError};
 use super::questions::LedgerRows;
-use super::state::{Restored, States};
+use super::state::States;
 use super::store::{Family, Snapshot, Store, StoreError, base_name};
 use super::table::{Rows, TableError};
 use super::view::View;
@@ -28,11 +26,12 @@ use super::when::{AnswerHead, QueryError, When, Window};
 use crate::address::Cidr;
 use crate::domain::allocation::preview_next_cidr;
 use crate::domain::command::Command;
-use crate::domain::id::{AllocationId, CommandId, IpamId, OrganizationId, PoolId, Revision, ScopeId};
+use crate::domain::id::{CommandId, OrganizationId, Revision, ScopeId};
 use crate::domain::rejection::Rejection;
 use crate::domain::{Context, State};
 use crate::log::Log;
 use crate::log::record::{Offset, Partition};
+use crate::log::snapshot::PartitionSnapshot;
 
 /// The views. Clones are the same views.
 #[derive(Clone, Debug)]
@@ -112,131 +111,51 @@ impl Views {
         self.store.snapshot()
     }
 
-    // --- The organisation and its objects.
+    // --- Questions about one organisation.
 
-    /// Accounts, roles, and what is monitored and why not.
+    /// Asks the ledger view about one organisation: `question` is one of [`objects`].
     ///
     /// # Errors
-    /// When there is no such organisation, then or at all.
-    pub fn organization(&self, id: &OrganizationId, when: &When) -> Result<Answer<OrganizationAnswer>, QueryError> {
-        self.ask(id, |ledger| ledger.organization(id, when))
-    }
-
-    /// All IPAMs, by id.
-    ///
-    /// # Errors
-    /// As [`Views::organization`].
-    pub fn ipams(&self, id: &OrganizationId, when: &When) -> Result<Answer<Page<IpamAnswer>>, QueryError> {
-        self.ask(id, |ledger| ledger.ipams(id, when))
-    }
-
-    /// The scopes of an IPAM, or of all, with counts.
-    ///
-    /// # Errors
-    /// As [`Views::organization`], and when there is no such IPAM.
-    pub fn scopes(
+    /// Those of the question; when there is no such organisation, then or at all; while the views catch up.
+    pub fn ask<T>(
         &self,
-        id: &OrganizationId,
+        organization: &OrganizationId,
         when: &When,
-        ipam: Option<IpamId>,
-    ) -> Result<Answer<Page<ScopeAnswer>>, QueryError> {
-        self.ask(id, |ledger| ledger.scopes(id, when, ipam))
+        question: impl FnOnce(&Picture<'_>) -> Result<T, QueryError>,
+    ) -> Result<Answer<T>, QueryError> {
+        self.level()?;
+        let snapshot = self.store.snapshot();
+        let rows = snapshot.rows(LEDGER)?;
+        self.going_on(LedgerRows(&rows), organization)?;
+        LedgerRows(&rows).ask(organization, when, question)
     }
 
-    /// One scope, with counts.
+    /// Asks lineage and overlaps, which have queries of their own: `question` gets their rows and the moment up to
+    /// which it may know; `at` is its own to read, as a window of time. `scope`: what it is about, and in which time.
     ///
     /// # Errors
-    /// As [`Views::organization`], and when there is no such scope.
-    pub fn scope(&self, id: &OrganizationId, when: &When, scope: ScopeId) -> Result<Answer<ScopeAnswer>, QueryError> {
-        self.ask(id, |ledger| ledger.scope(id, when, scope))
-    }
-
-    /// The pools of a scope, or of all, as trees with utilization.
-    ///
-    /// # Errors
-    /// As [`Views::organization`], and when there is no such scope or the tree is too large.
-    pub fn pools(
+    /// Those of `question`; when there is no such organisation, then or at all, or no such scope in that time; while the
+    /// views catch up.
+    pub fn ask_lineage<T>(
         &self,
-        id: &OrganizationId,
+        organization: &OrganizationId,
         when: &When,
-        scope: Option<ScopeId>,
-    ) -> Result<Answer<PoolTree>, QueryError> {
-        self.ask(id, |ledger| ledger.pools(id, when, scope))
-    }
-
-    /// One pool with its utilization.
-    ///
-    /// # Errors
-    /// As [`Views::organization`], and when there is no such pool.
-    pub fn pool(&self, id: &OrganizationId, when: &When, pool: PoolId) -> Result<Answer<PoolAnswer>, QueryError> {
-        self.ask(id, |ledger| ledger.pool(id, when, pool))
-    }
-
-    /// Leaf pools by the share handed out, fullest first; at most `limit` (1 to 1,000).
-    ///
-    /// # Errors
-    /// As [`Views::organization`].
-    pub fn fullest(
-        &self,
-        id: &OrganizationId,
-        when: &When,
-        limit: usize,
-    ) -> Result<Answer<Page<PoolAnswer>>, QueryError> {
-        self.ask(id, |ledger| ledger.fullest(id, when, limit))
-    }
-
-    /// The CIDRs of a pool, in address order.
-    ///
-    /// # Errors
-    /// As [`Views::pool`].
-    pub fn pool_cidrs(
-        &self,
-        id: &OrganizationId,
-        when: &When,
-        pool: PoolId,
-    ) -> Result<Answer<Page<PoolCidrAnswer>>, QueryError> {
-        self.ask(id, |ledger| ledger.pool_cidrs(id, when, pool))
-    }
-
-    /// The allocations of a pool, in address order.
-    ///
-    /// # Errors
-    /// As [`Views::pool`], and when limit or cursor are none.
-    pub fn allocations(
-        &self,
-        id: &OrganizationId,
-        when: &When,
-        pool: PoolId,
-        paging: &Paging,
-    ) -> Result<Answer<Page<AllocationAnswer>>, QueryError> {
-        self.ask(id, |ledger| ledger.allocations(id, when, pool, paging))
-    }
-
-    /// One allocation, released or not.
-    ///
-    /// # Errors
-    /// As [`Views::organization`], and when there is no such allocation.
-    pub fn allocation(
-        &self,
-        id: &OrganizationId,
-        when: &When,
-        allocation: AllocationId,
-    ) -> Result<Answer<AllocationAnswer>, QueryError> {
-        self.ask(id, |ledger| ledger.allocation(id, when, allocation))
-    }
-
-    /// How full a pool was, newest first.
-    ///
-    /// # Errors
-    /// As [`Views::allocations`].
-    pub fn usage_series(
-        &self,
-        id: &OrganizationId,
-        when: &When,
-        pool: PoolId,
-        paging: &Paging,
-    ) -> Result<Answer<Page<UsagePoint>>, QueryError> {
-        self.ask(id, |ledger| ledger.usage_series(id, when, pool, paging))
+        scope: Option<(ScopeId, Window)>,
+        question: impl FnOnce(&dyn Rows, AnswerHead) -> Result<T, lineage::QueryError>,
+    ) -> Result<T, QueryError> {
+        self.level()?;
+        let snapshot = self.store.snapshot();
+        let known = When { at: None, as_of: when.as_of };
+        let ledger = snapshot.rows(LEDGER)?;
+        self.going_on(LedgerRows(&ledger), organization)?;
+        let head = match scope {
+            Some((scope, window)) => {
+                let is_known = |picture: &Picture<'_>| objects::scope_known(picture, scope, window);
+                LedgerRows(&ledger).ask(organization, &known, is_known)?.head
+            }
+            None => AnswerHead::from(LedgerRows(&ledger).moment(organization, &known)?),
+        };
+        Ok(question(&snapshot.rows(LineageView::NAME)?, head)?)
     }
 
     /// The block that an `AllocateCidr` would get now, or why it would get none. Nothing changes.
@@ -347,7 +266,7 @@ impl Views {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn restore(&self, partition: Partition) -> Result<Option<Restored>, TableError> {
+    pub fn restore(&self, partition: Partition) -> Result<Option<PartitionSnapshot>, TableError> {
         LedgerRows(&self.store.snapshot().rows(LEDGER)?).restore(partition)
     }
 
@@ -357,46 +276,6 @@ impl Views {
     /// When the store cannot be read.
     pub fn covered(&self, partition: Partition) -> Result<Offset, TableError> {
         LedgerRows(&self.store.snapshot().rows(LEDGER)?).covered(partition)
-    }
-
-    // --- How questions are asked.
-
-    /// Asks the ledger view about one organisation.
-    fn ask<T>(
-        &self,
-        organization: &OrganizationId,
-        question: impl FnOnce(LedgerRows<'_>) -> Result<T, QueryError>,
-    ) -> Result<T, QueryError> {
-        self.level()?;
-        let snapshot = self.store.snapshot();
-        let rows = snapshot.rows(LEDGER)?;
-        self.going_on(LedgerRows(&rows), organization)?;
-        question(LedgerRows(&rows))
-    }
-
-    /// Asks lineage and overlaps, which have queries of their own: `question` gets their rows and the moment up to
-    /// which it may know; `at` is its own to read, as a window of time. `scope`: what it is about, and in which time.
-    ///
-    /// # Errors
-    /// Those of `question`; when there is no such organisation, then or at all, or no such scope in that time; while the
-    /// views catch up.
-    pub fn ask_lineage<T>(
-        &self,
-        organization: &OrganizationId,
-        when: &When,
-        scope: Option<(ScopeId, Window)>,
-        question: impl FnOnce(&dyn Rows, AnswerHead) -> Result<T, lineage::QueryError>,
-    ) -> Result<T, QueryError> {
-        self.level()?;
-        let snapshot = self.store.snapshot();
-        let known = When { at: None, as_of: when.as_of };
-        let ledger = snapshot.rows(LEDGER)?;
-        self.going_on(LedgerRows(&ledger), organization)?;
-        let head = match scope {
-            Some((scope, window)) => LedgerRows(&ledger).scope_known(organization, &known, scope, window)?.head,
-            None => AnswerHead::from(LedgerRows(&ledger).moment(organization, &known)?),
-        };
-        Ok(question(&snapshot.rows(LineageView::NAME)?, head)?)
     }
 
     /// Nothing is answered about an organisation whose partition has stopped (design D6).

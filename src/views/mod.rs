@@ -10,7 +10,7 @@ pub mod keys;
 mod kinds;
 pub mod ledger;
 pub mod lineage;
-mod objects;
+pub mod objects;
 pub mod outcomes;
 pub mod overlaps;
 pub mod position;

@@ -3,165 +3,36 @@
 //! A question is answered as of one revision, and says which. Whether the rows are fit to be asked is not known here:
 //! that is the handle's to say.
 
-use super::answer::{
-    AllocationAnswer, Answer, IpamAnswer, OrganizationAnswer, Page, Paging, PoolAnswer, PoolCidrAnswer, PoolTree,
-    ScopeAnswer, UsagePoint,
-};
-use super::objects::{self, Asked};
+use super::answer::{Answer, Paging};
+use super::objects::Picture;
 use super::outcomes::{self, Head, RecordedOutcome};
 use super::position::Position;
-use super::state::{Restored, RestoredOrganization, load};
+use super::state::load;
 use super::table::{Rows, TableError};
-use super::when::{AsOf, QueryError, When, Window};
-use crate::domain::id::{AllocationId, CommandId, IpamId, OrganizationId, PoolId, Revision, ScopeId};
+use super::when::{AsOf, QueryError, When, check_limit};
+use crate::domain::id::{CommandId, OrganizationId, Revision};
 use crate::domain::outcome::Moment;
 use crate::log::record::{Offset, Partition};
+use crate::log::snapshot::{OrganizationSnapshot, PartitionSnapshot};
 
 /// The rows of the ledger view.
 #[derive(Clone, Copy)]
 pub struct LedgerRows<'a>(pub &'a dyn Rows);
 
 impl LedgerRows<'_> {
-    /// Accounts, roles, and what is monitored and why not.
+    /// Asks about one organisation: `question` is one of [`super::objects`].
     ///
     /// # Errors
-    /// When there is no such organisation, then or at all.
-    pub fn organization(&self, id: &OrganizationId, when: &When) -> Result<Answer<OrganizationAnswer>, QueryError> {
-        self.ask(id, when, objects::organization)
-    }
-
-    /// All IPAMs, by id.
-    ///
-    /// # Errors
-    /// As [`LedgerRows::organization`].
-    pub fn ipams(&self, id: &OrganizationId, when: &When) -> Result<Answer<Page<IpamAnswer>>, QueryError> {
-        self.ask(id, when, objects::ipams)
-    }
-
-    /// The scopes of an IPAM, or of all, with counts.
-    ///
-    /// # Errors
-    /// As [`LedgerRows::organization`], and when there is no such IPAM.
-    pub fn scopes(
+    /// When there is no such organisation, then or at all; and those of the question.
+    pub fn ask<T>(
         &self,
-        id: &OrganizationId,
+        organization: &OrganizationId,
         when: &When,
-        ipam: Option<IpamId>,
-    ) -> Result<Answer<Page<ScopeAnswer>>, QueryError> {
-        self.ask(id, when, |asked| objects::scopes(asked, ipam))
-    }
-
-    /// One scope, with counts.
-    ///
-    /// # Errors
-    /// As [`LedgerRows::organization`], and when there is no such scope.
-    pub fn scope(&self, id: &OrganizationId, when: &When, scope: ScopeId) -> Result<Answer<ScopeAnswer>, QueryError> {
-        self.ask(id, when, |asked| objects::scope(asked, scope))
-    }
-
-    /// Refuses a scope that cannot be asked about in a time.
-    ///
-    /// # Errors
-    /// As [`LedgerRows::organization`], and when there is no such scope, or it was deleted before that time.
-    pub fn scope_known(
-        &self,
-        id: &OrganizationId,
-        when: &When,
-        scope: ScopeId,
-        window: Window,
-    ) -> Result<Answer<()>, QueryError> {
-        self.ask(id, when, |asked| objects::scope_known(asked, scope, window))
-    }
-
-    /// The pools of a scope, or of all, as trees with utilization.
-    ///
-    /// # Errors
-    /// As [`LedgerRows::organization`], and when there is no such scope or the tree is too large.
-    pub fn pools(
-        &self,
-        id: &OrganizationId,
-        when: &When,
-        scope: Option<ScopeId>,
-    ) -> Result<Answer<PoolTree>, QueryError> {
-        self.ask(id, when, |asked| objects::pool_tree(asked, scope))
-    }
-
-    /// One pool with its utilization.
-    ///
-    /// # Errors
-    /// As [`LedgerRows::organization`], and when there is no such pool.
-    pub fn pool(&self, id: &OrganizationId, when: &When, pool: PoolId) -> Result<Answer<PoolAnswer>, QueryError> {
-        self.ask(id, when, |asked| objects::pool(asked, pool))
-    }
-
-    /// Leaf pools by the share handed out, fullest first; at most `limit` (1 to 1,000).
-    ///
-    /// # Errors
-    /// As [`LedgerRows::organization`].
-    pub fn fullest(
-        &self,
-        id: &OrganizationId,
-        when: &When,
-        limit: usize,
-    ) -> Result<Answer<Page<PoolAnswer>>, QueryError> {
-        check_limit(limit)?;
-        self.ask(id, when, |asked| objects::fullest(asked, limit))
-    }
-
-    /// The CIDRs of a pool, in address order.
-    ///
-    /// # Errors
-    /// As [`LedgerRows::pool`].
-    pub fn pool_cidrs(
-        &self,
-        id: &OrganizationId,
-        when: &When,
-        pool: PoolId,
-    ) -> Result<Answer<Page<PoolCidrAnswer>>, QueryError> {
-        self.ask(id, when, |asked| objects::pool_cidrs(asked, pool))
-    }
-
-    /// The allocations of a pool, in address order.
-    ///
-    /// # Errors
-    /// As [`LedgerRows::pool`], and when limit or cursor are none.
-    pub fn allocations(
-        &self,
-        id: &OrganizationId,
-        when: &When,
-        pool: PoolId,
-        paging: &Paging,
-    ) -> Result<Answer<Page<AllocationAnswer>>, QueryError> {
-        check_limit(paging.limit)?;
-        self.ask(id, when, |asked| objects::allocations(asked, pool, paging))
-    }
-
-    /// One allocation, released or not.
-    ///
-    /// # Errors
-    /// As [`LedgerRows::organization`], and when there is no such allocation.
-    pub fn allocation(
-        &self,
-        id: &OrganizationId,
-        when: &When,
-        allocation: AllocationId,
-    ) -> Result<Answer<AllocationAnswer>, QueryError> {
-        self.ask(id, when, |asked| objects::allocation(asked, allocation))
-    }
-
-    /// How full a pool was, newest first.
-    ///
-    /// # Errors
-    /// As [`LedgerRows::allocations`].
-    pub fn usage_series(
-        &self,
-        id: &OrganizationId,
-        when: &When,
-        pool: PoolId,
-        paging: &Paging,
-    ) -> Result<Answer<Page<UsagePoint>>, QueryError> {
-        check_limit(paging.limit)?;
-        self.ask(id, when, |asked| objects::usage_series(asked, pool, paging))
+        question: impl FnOnce(&Picture<'_>) -> Result<T, QueryError>,
+    ) -> Result<Answer<T>, QueryError> {
+        let picture = Picture { rows: self.0, organization, moment: self.moment(organization, when)? };
+        let body = question(&picture)?;
+        Ok(Answer { organization: organization.clone(), head: picture.head(), body })
     }
 
     /// The outcome that a command id had first; `None` when it is not known here (yet).
@@ -186,7 +57,7 @@ impl LedgerRows<'_> {
         from: Revision,
         limit: usize,
     ) -> Result<Vec<RecordedOutcome>, QueryError> {
-        check_limit(limit)?;
+        check_limit(limit, Paging::LIMIT_MAX)?;
         Ok(outcomes::from_revision(self.0, organization, from, limit)?)
     }
 
@@ -202,17 +73,17 @@ impl LedgerRows<'_> {
     ///
     /// # Errors
     /// When the rows cannot be read.
-    pub fn restore(&self, partition: Partition) -> Result<Option<Restored>, TableError> {
+    pub fn restore(&self, partition: Partition) -> Result<Option<PartitionSnapshot>, TableError> {
         let Some(position) = Position::all(self.0)?.remove(&partition) else { return Ok(None) };
         let mut organizations = Vec::new();
         for (id, head) in outcomes::heads(self.0)? {
             if head.partition == partition {
                 let rows = load(self.0, &id)?;
-                organizations.push(RestoredOrganization { id, rows, chain: head.chain });
+                organizations.push(OrganizationSnapshot { id, rows, chain: head.chain });
             }
         }
         let newest_command = outcomes::newest_command(self.0, partition)?;
-        Ok(Some(Restored { admission: position.admission, organizations, newest_command }))
+        Ok(Some(PartitionSnapshot { admission: position.admission, organizations, newest_command }))
     }
 
     /// Every outcome of the partition before this offset is found by [`LedgerRows::outcome`].
@@ -231,17 +102,6 @@ impl LedgerRows<'_> {
     pub fn moment(&self, organization: &OrganizationId, when: &When) -> Result<Moment, QueryError> {
         let head = self.head(organization)?.ok_or_else(|| QueryError::OrganizationNotFound(organization.clone()))?;
         resolve(self.0, organization, when, head.moment)
-    }
-
-    fn ask<T>(
-        &self,
-        organization: &OrganizationId,
-        when: &When,
-        question: impl FnOnce(&Asked<'_>) -> Result<T, QueryError>,
-    ) -> Result<Answer<T>, QueryError> {
-        let asked = Asked { rows: self.0, organization, moment: self.moment(organization, when)? };
-        let body = question(&asked)?;
-        Ok(Answer { organization: organization.clone(), head: asked.head(), body })
     }
 }
 
@@ -282,9 +142,4 @@ fn before_history(rows: &dyn Rows, organization: &OrganizationId, head: Moment) 
         }
         Err(error) => QueryError::Store(error),
     }
-}
-
-fn check_limit(limit: usize) -> Result<(), QueryError> {
-    let max = Paging::LIMIT_MAX;
-    if (1..=max).contains(&limit) { Ok(()) } else { Err(QueryError::Limit { asked: limit, max }) }
 }

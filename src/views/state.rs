@@ -9,28 +9,8 @@ use super::keys::Key;
 use super::kinds;
 use super::stored;
 use super::table::{Rows, Table, TableError};
-use crate::domain::digest::Digest;
-use crate::domain::id::{CommandId, OrganizationId};
+use crate::domain::id::OrganizationId;
 use crate::domain::{Row, RowKey, State};
-use crate::log::admission::Admission;
-
-/// The state of a partition at the position `admission.next`: what its writer goes on from.
-#[derive(Debug)]
-pub struct Restored {
-    pub admission: Admission,
-    pub organizations: Vec<RestoredOrganization>,
-    /// The greatest UUIDv7 among the ids of commands decided before the position.
-    pub newest_command: Option<CommandId>,
-}
-
-/// One organisation of a snapshot.
-#[derive(Debug)]
-pub struct RestoredOrganization {
-    pub id: OrganizationId,
-    pub rows: Vec<Row>,
-    /// The SHA-256 of the value of its last outcome.
-    pub chain: Digest,
-}
 
 /// The states in memory, loaded when first needed. The projector folds into them; previews read them.
 ///

@@ -227,6 +227,14 @@ pub enum QueryError {
     Store(#[from] TableError),
 }
 
+/// A page's length: one row to `max`.
+///
+/// # Errors
+/// When it is none.
+pub fn check_limit(limit: usize, max: usize) -> Result<usize, QueryError> {
+    if (1..=max).contains(&limit) { Ok(limit) } else { Err(QueryError::Limit { asked: limit, max }) }
+}
+
 impl From<super::lineage::QueryError> for QueryError {
     fn from(error: super::lineage::QueryError) -> Self {
         match error {

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use ipam_ledger::domain::id::{CommandId, OrganizationId};
 use ipam_ledger::log::record::{Offset, Partition};
+use ipam_ledger::log::snapshot::PartitionSnapshot;
 use ipam_ledger::planted::{Bug, planted};
-use ipam_ledger::processor::memory::{Known, Memory, MemoryError, Restored, RestoredOrganization};
+use ipam_ledger::processor::memory::{Known, Memory, MemoryError};
 use ipam_ledger::views::ledger::LEDGER;
 use ipam_ledger::views::lineage::LineageView;
 use ipam_ledger::views::position::Position;
@@ -127,16 +128,8 @@ impl SharedDisk {
 
 /// As `cli/node/memory` does it over the views in earnest.
 impl Memory for SharedDisk {
-    fn restore(&self, partition: Partition) -> Option<Restored> {
-        let restored = self.lock().ledger().restore(partition).ok()??;
-        let organizations = restored.organizations.into_iter();
-        Some(Restored {
-            admission: restored.admission,
-            organizations: organizations
-                .map(|one| RestoredOrganization { id: one.id, rows: one.rows, chain: one.chain })
-                .collect(),
-            newest_command: restored.newest_command,
-        })
+    fn restore(&self, partition: Partition) -> Option<PartitionSnapshot> {
+        self.lock().ledger().restore(partition).ok()?
     }
 
     fn outcome_of(&self, organization: &OrganizationId, command: CommandId) -> Result<Option<Known>, MemoryError> {

@@ -2,25 +2,18 @@
 
 use crate::domain::id::{CommandId, OrganizationId};
 use crate::log::record::{Offset, Partition};
-use crate::processor::memory::{Known, Memory, MemoryError, Restored, RestoredOrganization};
+use crate::log::snapshot::PartitionSnapshot;
+use crate::processor::memory::{Known, Memory, MemoryError};
 use crate::views::Views;
 
 #[derive(Debug)]
 pub(super) struct ViewsMemory(pub Views);
 
 impl Memory for ViewsMemory {
-    fn restore(&self, partition: Partition) -> Option<Restored> {
-        let restored = self.0.restore(partition).unwrap_or_else(|error| {
+    fn restore(&self, partition: Partition) -> Option<PartitionSnapshot> {
+        self.0.restore(partition).unwrap_or_else(|error| {
             tracing::warn!(%partition, %error, "the snapshot cannot be read; the log is read from its beginning");
             None
-        })?;
-        let organizations = restored.organizations.into_iter();
-        Some(Restored {
-            admission: restored.admission,
-            organizations: organizations
-                .map(|one| RestoredOrganization { id: one.id, rows: one.rows, chain: one.chain })
-                .collect(),
-            newest_command: restored.newest_command,
         })
     }
 

@@ -25,7 +25,7 @@ pub use self::deciding::mismatch;
 use self::recent::{Key, Recents};
 pub use self::rules::{Domain, Rules};
 pub use self::taking_over::may_begin_at;
-use super::memory::{Memory, MemoryError, Restored};
+use super::memory::{Memory, MemoryError};
 use super::metrics::{Tally, TypeRow};
 use crate::domain::State;
 use crate::domain::digest::Digest;
@@ -33,6 +33,7 @@ use crate::domain::id::{CommandId, OrganizationId};
 use crate::domain::time::Timestamp;
 use crate::log::admission::{Admission, Void};
 use crate::log::record::{Epoch, LedgerId, NewRecord, Offset, Partition, Record, Seq, SourceOffset, WriterId};
+use crate::log::snapshot::PartitionSnapshot;
 use crate::log::wire::{Decoded, Undecodable, decode_command};
 use crate::log::{Letter, SourceRecord};
 
@@ -343,7 +344,12 @@ struct Waiter {
 impl Core {
     /// A writer at the position of the snapshot, or before the first record.
     #[must_use]
-    pub fn new(config: Config, rules: Arc<dyn Rules>, memory: Arc<dyn Memory>, restored: Option<Restored>) -> Self {
+    pub fn new(
+        config: Config,
+        rules: Arc<dyn Rules>,
+        memory: Arc<dyn Memory>,
+        restored: Option<PartitionSnapshot>,
+    ) -> Self {
         let (recents, admission, organizations) = match restored {
             None => (Recents::new(), Admission::default(), Vec::new()),
             Some(restored) => {

@@ -114,7 +114,7 @@ struct Shelf {
 }
 
 impl Memory for Shelf {
-    fn restore(&self, _: Partition) -> Option<Restored> {
+    fn restore(&self, _: Partition) -> Option<PartitionSnapshot> {
         None
     }
 
@@ -173,7 +173,7 @@ impl Node {
         Self::with(writer, config(), Arc::new(Shelf::default()), None)
     }
 
-    fn with(writer: u128, config: Config, memory: Arc<dyn Memory>, restored: Option<Restored>) -> Self {
+    fn with(writer: u128, config: Config, memory: Arc<dyn Memory>, restored: Option<PartitionSnapshot>) -> Self {
         let core = Core::new(config, Arc::new(Toy), memory, restored);
         Self {
             core,

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::rows::{Asked, Kind, Object, ObjectRow, holding_prefix};
+use super::rows::{Kind, Object, ObjectRow, Picture, holding_prefix};
 use crate::address::{Cidr, Family};
 use crate::domain::allocation::Holder;
 use crate::domain::id::{AllocationId, PoolId, Revision};
@@ -10,29 +10,32 @@ use crate::views::answer::{AllocationAnswer, Page, Paging};
 use crate::views::keys::after;
 use crate::views::outcomes::{damaged, each};
 use crate::views::table::TableError;
-use crate::views::when::QueryError;
+use crate::views::when::{QueryError, check_limit};
 
-/// The allocation, released or not.
-pub(in crate::views) fn allocation(asked: &Asked<'_>, id: AllocationId) -> Result<AllocationAnswer, QueryError> {
-    let row = asked.object(Kind::Allocation, id.bits())?;
-    let mut answer = row.and_then(answer).ok_or_else(|| asked.not_found("allocation", id))?;
+/// One allocation, released or not.
+///
+/// # Errors
+/// When there was no such allocation, or the rows cannot be read.
+pub fn allocation(picture: &Picture<'_>, id: AllocationId) -> Result<AllocationAnswer, QueryError> {
+    let row = picture.object(Kind::Allocation, id.bits())?;
+    let mut answer = row.and_then(answer).ok_or_else(|| picture.not_found("allocation", id))?;
     if answer.released.is_none() {
-        let pool = asked.object(Kind::Pool, answer.pool.bits())?;
+        let pool = picture.object(Kind::Pool, answer.pool.bits())?;
         answer.released = pool.and_then(|pool| pool.ended);
     }
     Ok(answer)
 }
 
 /// The allocations that a pool had, in address order.
-pub(in crate::views) fn allocations(
-    asked: &Asked<'_>,
-    pool: PoolId,
-    paging: &Paging,
-) -> Result<Page<AllocationAnswer>, QueryError> {
-    let Some(ObjectRow { object: Object::Pool(pool), .. }) = asked.live(Kind::Pool, pool.bits())? else {
-        return Err(asked.not_found("pool", pool));
+///
+/// # Errors
+/// When there was no such pool, limit or cursor are none, or the rows cannot be read.
+pub fn allocations(picture: &Picture<'_>, pool: PoolId, paging: &Paging) -> Result<Page<AllocationAnswer>, QueryError> {
+    check_limit(paging.limit, Paging::LIMIT_MAX)?;
+    let Some(ObjectRow { object: Object::Pool(pool), .. }) = picture.live(Kind::Pool, pool.bits())? else {
+        return Err(picture.not_found("pool", pool));
     };
-    let prefix = holding_prefix(asked.organization, pool.id);
+    let prefix = holding_prefix(picture.organization, pool.id);
     let from = match &paging.after {
         None => prefix.bytes().to_vec(),
         Some(cursor) => {
@@ -42,9 +45,9 @@ pub(in crate::views) fn allocations(
     };
     let mut held = Vec::new();
     let mut more = false;
-    each(asked.rows, &from, &prefix.end(), |key, value| {
+    each(picture.rows, &from, &prefix.end(), |key, value| {
         let (id, from, until) = holding(key, value)?;
-        if from > asked.moment.revision || until <= asked.moment.revision {
+        if from > picture.moment.revision || until <= picture.moment.revision {
             return Ok(ControlFlow::Continue(()));
         }
         if held.len() == paging.limit {
@@ -56,7 +59,7 @@ pub(in crate::views) fn allocations(
     })?;
     let mut items = Vec::with_capacity(held.len());
     for id in held {
-        let row = asked.object(Kind::Allocation, id)?;
+        let row = picture.object(Kind::Allocation, id)?;
         items.push(row.and_then(answer).ok_or_else(|| damaged("an allocation"))?);
     }
     let next = items.last().filter(|_| more).map(|last| format!("{},{}", last.cidr, last.allocation));

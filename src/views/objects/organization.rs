@@ -2,7 +2,7 @@
 //!
 //! Whose resources an IPAM sees is the domain's to say: its own function is asked about the rows of that revision.
 
-use super::rows::{Asked, Kind, Object, account_bits};
+use super::rows::{Kind, Object, Picture, account_bits};
 use super::spaces::all_ipams;
 use crate::domain::event::NotMonitored;
 use crate::domain::id::{AccountId, IpamId};
@@ -14,14 +14,17 @@ use crate::views::answer::{AccountAnswer, AccountRole, OrganizationAnswer, Quota
 use crate::views::outcomes::damaged;
 use crate::views::when::QueryError;
 
-/// The organisation as it was.
-pub(in crate::views) fn organization(asked: &Asked<'_>) -> Result<OrganizationAnswer, QueryError> {
-    let row = asked.object(Kind::Organization, 0)?.ok_or_else(|| damaged("the organisation's row"))?;
-    let reach = reach(asked)?;
+/// The organisation as it was: accounts, roles, and what is monitored and why not.
+///
+/// # Errors
+/// When the rows cannot be read.
+pub fn organization(picture: &Picture<'_>) -> Result<OrganizationAnswer, QueryError> {
+    let row = picture.object(Kind::Organization, 0)?.ok_or_else(|| damaged("the organisation's row"))?;
+    let reach = reach(picture)?;
     let organization = reach.state.organization();
     let mut accounts = Vec::new();
     for account in reach.accounts() {
-        let added = asked.object(Kind::Account, account_bits(account))?;
+        let added = picture.object(Kind::Account, account_bits(account))?;
         let monitored_by = reach.monitored_by(account);
         let not_monitored = reach.not_monitored(account);
         accounts.push(AccountAnswer {
@@ -38,7 +41,7 @@ pub(in crate::views) fn organization(asked: &Asked<'_>) -> Result<OrganizationAn
     let quota =
         |quota: Quota| QuotaAnswer { quota, value: organization.quota(quota), adjustable: quota.is_adjustable() };
     Ok(OrganizationAnswer {
-        lone_account: asked.organization.lone_account().is_some(),
+        lone_account: picture.organization.lone_account().is_some(),
         management_account: organization.management_account,
         administrator: organization.administrator,
         accounts,
@@ -53,14 +56,14 @@ pub(super) struct Reach {
     state: State,
 }
 
-pub(super) fn reach(asked: &Asked<'_>) -> Result<Reach, QueryError> {
-    let organization = match asked.object(Kind::Organization, 0)?.map(|row| row.object) {
+pub(super) fn reach(picture: &Picture<'_>) -> Result<Reach, QueryError> {
+    let organization = match picture.object(Kind::Organization, 0)?.map(|row| row.object) {
         Some(Object::Organization(organization)) => organization,
         _ => Organization::default(),
     };
-    let rows = all_ipams(asked)?.into_iter().map(Row::Ipam);
-    let organization = Row::Organization { moment: asked.moment, organization };
-    let state = State::restore(asked.organization.clone(), rows.chain([organization]));
+    let rows = all_ipams(picture)?.into_iter().map(Row::Ipam);
+    let organization = Row::Organization { moment: picture.moment, organization };
+    let state = State::restore(picture.organization.clone(), rows.chain([organization]));
     Ok(Reach { state })
 }
 

@@ -3,21 +3,21 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use super::rows::{Asked, Kind, Object, ObjectRow, usage_prefix, usage_revision};
+use super::rows::{Kind, Object, ObjectRow, Picture, usage_prefix, usage_revision};
 use crate::address::AddressCount;
 use crate::domain::id::{IpamId, PoolId, Revision, ScopeId};
 use crate::domain::pool::{Pool, PoolUsage};
 use crate::views::answer::{Page, Paging, PoolAnswer, PoolCidrAnswer, PoolNode, PoolTree, UsagePoint, Utilization};
 use crate::views::outcomes::{damaged, each, moment_of};
 use crate::views::stored;
-use crate::views::when::QueryError;
+use crate::views::when::{QueryError, check_limit};
 
 /// A tree of more pools is asked for scope by scope.
 const TREE_POOLS_MAX: usize = 10_000;
 
 /// The pools of a scope with their stored rows, by id.
-pub(super) fn live_pools(asked: &Asked<'_>, scope: ScopeId) -> Result<Vec<(Pool, ObjectRow)>, QueryError> {
-    let rows = asked.children((Kind::Scope, scope.bits()), Kind::Pool)?;
+pub(super) fn live_pools(picture: &Picture<'_>, scope: ScopeId) -> Result<Vec<(Pool, ObjectRow)>, QueryError> {
+    let rows = picture.children((Kind::Scope, scope.bits()), Kind::Pool)?;
     if rows.len() > TREE_POOLS_MAX {
         return Err(QueryError::TooLarge { what: "pools", max: TREE_POOLS_MAX });
     }
@@ -28,10 +28,13 @@ pub(super) fn live_pools(asked: &Asked<'_>, scope: ScopeId) -> Result<Vec<(Pool,
     Ok(pools.collect())
 }
 
-/// One pool.
-pub(in crate::views) fn pool(asked: &Asked<'_>, id: PoolId) -> Result<PoolAnswer, QueryError> {
-    let scope = live_pool(asked, id)?.scope;
-    let tree = scope_tree(asked, scope)?;
+/// One pool with its utilization.
+///
+/// # Errors
+/// When there was no such pool, or the rows cannot be read.
+pub fn pool(picture: &Picture<'_>, id: PoolId) -> Result<PoolAnswer, QueryError> {
+    let scope = live_pool(picture, id)?.scope;
+    let tree = scope_tree(picture, scope)?;
     let mut nodes: Vec<_> = tree.into_iter().collect();
     while let Some(node) = nodes.pop() {
         if node.pool.pool == id {
@@ -42,27 +45,34 @@ pub(in crate::views) fn pool(asked: &Asked<'_>, id: PoolId) -> Result<PoolAnswer
     Err(damaged("the tree of pools").into())
 }
 
-/// The pools of a scope, or of all scopes, each with those below it.
-pub(in crate::views) fn pool_tree(asked: &Asked<'_>, scope: Option<ScopeId>) -> Result<PoolTree, QueryError> {
+/// The pools of a scope, or of all scopes, each with its utilization and with those below it.
+///
+/// # Errors
+/// When there was no such scope, its pools are too many for one answer, or the rows cannot be read.
+pub fn pool_tree(picture: &Picture<'_>, scope: Option<ScopeId>) -> Result<PoolTree, QueryError> {
     let scopes = match scope {
         Some(id) => {
-            asked.live(Kind::Scope, id.bits())?.ok_or_else(|| asked.not_found("scope", id))?;
+            picture.live(Kind::Scope, id.bits())?.ok_or_else(|| picture.not_found("scope", id))?;
             vec![id]
         }
-        None => all_scopes(asked)?,
+        None => all_scopes(picture)?,
     };
     let mut pools = Vec::new();
     for scope in scopes {
-        pools.extend(scope_tree(asked, scope)?);
+        pools.extend(scope_tree(picture, scope)?);
     }
     pools.sort_by(|left, right| left.pool.path.cmp(&right.pool.path));
     Ok(PoolTree { pools })
 }
 
-/// Leaf pools by the share handed out, fullest first (D23).
-pub(in crate::views) fn fullest(asked: &Asked<'_>, limit: usize) -> Result<Page<PoolAnswer>, QueryError> {
+/// Leaf pools by the share handed out, fullest first; at most `limit` (1 to [`Paging::LIMIT_MAX`]; D23).
+///
+/// # Errors
+/// As [`pool_tree`], and when the limit is none.
+pub fn fullest(picture: &Picture<'_>, limit: usize) -> Result<Page<PoolAnswer>, QueryError> {
+    check_limit(limit, Paging::LIMIT_MAX)?;
     let mut leaves = Vec::new();
-    let mut nodes = pool_tree(asked, None)?.pools;
+    let mut nodes = pool_tree(picture, None)?.pools;
     while let Some(node) = nodes.pop() {
         if node.children.is_empty() {
             leaves.push(node.pool);
@@ -77,11 +87,14 @@ pub(in crate::views) fn fullest(asked: &Asked<'_>, limit: usize) -> Result<Page<
 }
 
 /// The CIDRs of a pool, in address order.
-pub(in crate::views) fn pool_cidrs(asked: &Asked<'_>, id: PoolId) -> Result<Page<PoolCidrAnswer>, QueryError> {
-    let pool = live_pool(asked, id)?;
+///
+/// # Errors
+/// As [`pool`].
+pub fn pool_cidrs(picture: &Picture<'_>, id: PoolId) -> Result<Page<PoolCidrAnswer>, QueryError> {
+    let pool = live_pool(picture, id)?;
     let mut items = Vec::with_capacity(pool.cidrs.len());
     for provisioned in pool.cidrs {
-        let row = asked.object(Kind::PoolCidr, provisioned.id.bits())?;
+        let row = picture.object(Kind::PoolCidr, provisioned.id.bits())?;
         let Some(ObjectRow { created, object: Object::PoolCidr { placement }, .. }) = row else {
             return Err(damaged("a provisioned CIDR").into());
         };
@@ -99,23 +112,23 @@ pub(in crate::views) fn pool_cidrs(asked: &Asked<'_>, id: PoolId) -> Result<Page
 }
 
 /// How full a pool was, newest first: a point for every revision that changed it.
-pub(in crate::views) fn usage_series(
-    asked: &Asked<'_>,
-    pool: PoolId,
-    paging: &Paging,
-) -> Result<Page<UsagePoint>, QueryError> {
-    asked.object(Kind::Pool, pool.bits())?.ok_or_else(|| asked.not_found("pool", pool))?;
+///
+/// # Errors
+/// As [`pool`], and when limit or cursor are none.
+pub fn usage_series(picture: &Picture<'_>, pool: PoolId, paging: &Paging) -> Result<Page<UsagePoint>, QueryError> {
+    check_limit(paging.limit, Paging::LIMIT_MAX)?;
+    picture.object(Kind::Pool, pool.bits())?.ok_or_else(|| picture.not_found("pool", pool))?;
     let newest = match &paging.after {
-        None => asked.moment.revision,
+        None => picture.moment.revision,
         Some(cursor) => {
             let last: u64 = cursor.parse().map_err(|_| QueryError::Cursor)?;
-            Revision(last.checked_sub(1).ok_or(QueryError::Cursor)?.min(asked.moment.revision.0))
+            Revision(last.checked_sub(1).ok_or(QueryError::Cursor)?.min(picture.moment.revision.0))
         }
     };
-    let prefix = usage_prefix(asked.organization, pool);
+    let prefix = usage_prefix(picture.organization, pool);
     let mut found: Vec<(Revision, PoolUsage)> = Vec::new();
     let mut more = false;
-    each(asked.rows, prefix.clone().revision_descending(newest).bytes(), &prefix.end(), |key, value| {
+    each(picture.rows, prefix.clone().revision_descending(newest).bytes(), &prefix.end(), |key, value| {
         if found.len() == paging.limit {
             more = true;
             return Ok(ControlFlow::Break(()));
@@ -126,7 +139,7 @@ pub(in crate::views) fn usage_series(
     })?;
     let mut items = Vec::with_capacity(found.len());
     for (revision, usage) in found {
-        let moment = moment_of(asked.rows, asked.organization, revision)?.ok_or_else(|| damaged("the clock"))?;
+        let moment = moment_of(picture.rows, picture.organization, revision)?.ok_or_else(|| damaged("the clock"))?;
         let utilization = utilization(&usage, usage.assigned);
         items.push(UsagePoint { revision, decided_at: moment.decided_at, utilization });
     }
@@ -134,17 +147,17 @@ pub(in crate::views) fn usage_series(
     Ok(Page { items, next })
 }
 
-fn live_pool(asked: &Asked<'_>, id: PoolId) -> Result<Pool, QueryError> {
-    match asked.live(Kind::Pool, id.bits())? {
+fn live_pool(picture: &Picture<'_>, id: PoolId) -> Result<Pool, QueryError> {
+    match picture.live(Kind::Pool, id.bits())? {
         Some(ObjectRow { object: Object::Pool(pool), .. }) => Ok(pool),
-        _ => Err(asked.not_found("pool", id)),
+        _ => Err(picture.not_found("pool", id)),
     }
 }
 
-fn all_scopes(asked: &Asked<'_>) -> Result<Vec<ScopeId>, QueryError> {
+fn all_scopes(picture: &Picture<'_>) -> Result<Vec<ScopeId>, QueryError> {
     let mut scopes = Vec::new();
-    for ipam in super::spaces::all_ipams(asked)? {
-        for row in asked.children((Kind::Ipam, ipam.id.bits()), Kind::Scope)? {
+    for ipam in super::spaces::all_ipams(picture)? {
+        for row in picture.children((Kind::Ipam, ipam.id.bits()), Kind::Scope)? {
             if let Object::Scope(scope) = row.object {
                 scopes.push(scope.id);
             }
@@ -153,14 +166,14 @@ fn all_scopes(asked: &Asked<'_>) -> Result<Vec<ScopeId>, QueryError> {
     Ok(scopes)
 }
 
-fn scope_tree(asked: &Asked<'_>, scope: ScopeId) -> Result<Vec<PoolNode>, QueryError> {
-    let ipam = match asked.object(Kind::Scope, scope.bits())?.map(|row| row.object) {
+fn scope_tree(picture: &Picture<'_>, scope: ScopeId) -> Result<Vec<PoolNode>, QueryError> {
+    let ipam = match picture.object(Kind::Scope, scope.bits())?.map(|row| row.object) {
         Some(Object::Scope(scope)) => scope.ipam,
         _ => return Err(damaged("a pool's scope").into()),
     };
     let mut below: BTreeMap<Option<PoolId>, Vec<(Pool, ObjectRow, PoolUsage)>> = BTreeMap::new();
-    for (pool, row) in live_pools(asked, scope)? {
-        let usage = asked.usage(pool.id)?;
+    for (pool, row) in live_pools(picture, scope)? {
+        let usage = picture.usage(pool.id)?;
         below.entry(pool.source_pool).or_default().push((pool, row, usage));
     }
     Ok(nodes(&mut below, ipam, None, ""))

@@ -79,16 +79,25 @@ impl ObjectRow {
     }
 }
 
-/// One question: whose rows, and as of which moment.
+/// One organisation as of one moment: what its questions are asked of.
 #[derive(Clone, Copy)]
-pub(in crate::views) struct Asked<'a> {
-    pub rows: &'a dyn Rows,
-    pub organization: &'a OrganizationId,
-    pub moment: Moment,
+pub struct Picture<'a> {
+    pub(in crate::views) rows: &'a dyn Rows,
+    pub(in crate::views) organization: &'a OrganizationId,
+    pub(in crate::views) moment: Moment,
 }
 
-impl Asked<'_> {
-    pub fn head(&self) -> AnswerHead {
+impl std::fmt::Debug for Picture<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Picture")
+            .field("organization", &self.organization)
+            .field("moment", &self.moment)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Picture<'_> {
+    pub(in crate::views) fn head(&self) -> AnswerHead {
         AnswerHead { revision: self.moment.revision, decided_at: self.moment.decided_at }
     }
 

@@ -2,7 +2,7 @@
 
 use super::organization::reach;
 use super::pools::live_pools;
-use super::rows::{Asked, Kind, Object, ObjectRow};
+use super::rows::{Kind, Object, ObjectRow, Picture};
 use crate::domain::command::Visibility;
 use crate::domain::id::{IpamId, ScopeId};
 use crate::domain::ipam::Ipam;
@@ -10,14 +10,17 @@ use crate::views::answer::{IpamAnswer, Page, ScopeAnswer, ScopeKind};
 use crate::views::when::{QueryError, Window};
 
 /// All IPAMs, by id.
-pub(in crate::views) fn ipams(asked: &Asked<'_>) -> Result<Page<IpamAnswer>, QueryError> {
-    let rows = asked.children((Kind::Organization, 0), Kind::Ipam)?;
-    let reach = reach(asked)?;
+///
+/// # Errors
+/// When the rows cannot be read.
+pub fn ipams(picture: &Picture<'_>) -> Result<Page<IpamAnswer>, QueryError> {
+    let rows = picture.children((Kind::Organization, 0), Kind::Ipam)?;
+    let reach = reach(picture)?;
     let mut items = Vec::with_capacity(rows.len());
     for row in rows {
         let changed = row.changed();
         let ObjectRow { created, object: Object::Ipam(ipam), .. } = row else { continue };
-        let scopes = asked.children((Kind::Ipam, ipam.id.bits()), Kind::Scope)?;
+        let scopes = picture.children((Kind::Ipam, ipam.id.bits()), Kind::Scope)?;
         items.push(IpamAnswer {
             ipam: ipam.id,
             reach: reach.seen_by(&ipam),
@@ -39,45 +42,51 @@ pub(in crate::views) fn ipams(asked: &Asked<'_>) -> Result<Page<IpamAnswer>, Que
     Ok(Page { items, next: None })
 }
 
-/// The scopes of an IPAM, or of all.
-pub(in crate::views) fn scopes(asked: &Asked<'_>, ipam: Option<IpamId>) -> Result<Page<ScopeAnswer>, QueryError> {
+/// The scopes of an IPAM, or of all, with counts.
+///
+/// # Errors
+/// When there was no such IPAM, or the rows cannot be read.
+pub fn scopes(picture: &Picture<'_>, ipam: Option<IpamId>) -> Result<Page<ScopeAnswer>, QueryError> {
     let ipams = match ipam {
         Some(id) => {
-            asked.live(Kind::Ipam, id.bits())?.ok_or_else(|| asked.not_found("IPAM", id))?;
+            picture.live(Kind::Ipam, id.bits())?.ok_or_else(|| picture.not_found("IPAM", id))?;
             vec![id]
         }
-        None => all_ipams(asked)?.into_iter().map(|ipam| ipam.id).collect(),
+        None => all_ipams(picture)?.into_iter().map(|ipam| ipam.id).collect(),
     };
     let mut items = Vec::new();
     for ipam in ipams {
-        for row in asked.children((Kind::Ipam, ipam.bits()), Kind::Scope)? {
-            items.push(answer(asked, row)?);
+        for row in picture.children((Kind::Ipam, ipam.bits()), Kind::Scope)? {
+            items.push(answer(picture, row)?);
         }
     }
     Ok(Page { items: items.into_iter().flatten().collect(), next: None })
 }
 
-/// One scope.
-pub(in crate::views) fn scope(asked: &Asked<'_>, id: ScopeId) -> Result<ScopeAnswer, QueryError> {
-    let row = asked.live(Kind::Scope, id.bits())?;
-    row.map(|row| answer(asked, row)).transpose()?.flatten().ok_or_else(|| asked.not_found("scope", id))
+/// One scope, with counts.
+///
+/// # Errors
+/// When there was no such scope, or the rows cannot be read.
+pub fn scope(picture: &Picture<'_>, id: ScopeId) -> Result<ScopeAnswer, QueryError> {
+    let row = picture.live(Kind::Scope, id.bits())?;
+    row.map(|row| answer(picture, row)).transpose()?.flatten().ok_or_else(|| picture.not_found("scope", id))
 }
 
 /// Refuses a scope that is not known, or had been deleted when a time began. What was before a scope can be asked about:
 /// it is empty.
-pub(in crate::views) fn scope_known(asked: &Asked<'_>, id: ScopeId, window: Window) -> Result<(), QueryError> {
-    let row = asked.object(Kind::Scope, id.bits())?;
+pub(in crate::views) fn scope_known(picture: &Picture<'_>, id: ScopeId, window: Window) -> Result<(), QueryError> {
+    let row = picture.object(Kind::Scope, id.bits())?;
     let is_known = row.is_some_and(|row| row.ended.is_none_or(|ended| ended.decided_at > window.from));
-    if is_known { Ok(()) } else { Err(asked.not_found("scope", id)) }
+    if is_known { Ok(()) } else { Err(picture.not_found("scope", id)) }
 }
 
-fn answer(asked: &Asked<'_>, row: ObjectRow) -> Result<Option<ScopeAnswer>, QueryError> {
+fn answer(picture: &Picture<'_>, row: ObjectRow) -> Result<Option<ScopeAnswer>, QueryError> {
     let changed = row.changed();
     let ObjectRow { created, object: Object::Scope(scope), .. } = row else { return Ok(None) };
-    let pools = live_pools(asked, scope.id)?;
+    let pools = live_pools(picture, scope.id)?;
     let mut allocation_count = 0;
     for (pool, _) in &pools {
-        allocation_count += asked.usage(pool.id)?.allocations;
+        allocation_count += picture.usage(pool.id)?.allocations;
     }
     Ok(Some(ScopeAnswer {
         scope: scope.id,
@@ -97,8 +106,8 @@ fn answer(asked: &Asked<'_>, row: ObjectRow) -> Result<Option<ScopeAnswer>, Quer
     }))
 }
 
-pub(super) fn all_ipams(asked: &Asked<'_>) -> Result<Vec<Ipam>, QueryError> {
-    let rows = asked.children((Kind::Organization, 0), Kind::Ipam)?;
+pub(super) fn all_ipams(picture: &Picture<'_>) -> Result<Vec<Ipam>, QueryError> {
+    let rows = picture.children((Kind::Organization, 0), Kind::Ipam)?;
     let ipams = rows.into_iter().filter_map(|row| match row.object {
         Object::Ipam(ipam) => Some(ipam),
         _ => None,

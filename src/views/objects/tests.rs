@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::rows::Asked;
+use super::rows::Picture;
 use super::{allocation, allocations, fullest, ipams, organization, pool, pool_cidrs, pool_tree, scopes, usage_series};
 use crate::address::{AddressCount, Cidr, Family};
 use crate::domain::allocation::Holder;
@@ -30,10 +30,10 @@ use crate::views::when::QueryError;
 
 const ORGANIZATION: &str = "o-example";
 
-fn asked<'a>(table: &'a MemoryTable, ledger: &'a Ledger, revision: u64) -> Asked<'a> {
+fn picture<'a>(table: &'a MemoryTable, ledger: &'a Ledger, revision: u64) -> Picture<'a> {
     let organization = ledger.state(ORGANIZATION).id();
     let moment = moment_of(table, organization, Revision(revision)).expect("memory").expect("a revision");
-    Asked { rows: table, organization, moment }
+    Picture { rows: table, organization, moment }
 }
 
 fn view() -> LedgerView {
@@ -124,8 +124,8 @@ fn t47_allocated_assigned_and_available_are_exact_and_add_up_to_100_percent() {
     let (top, child, _) = full_pool(&mut ledger);
     ledger.decide(ORGANIZATION, ADMIN, allocate(child, "10.0.0.0/20"));
     let table = ledger.fold(&mut view(), 3);
-    let asked = asked(&table, &ledger, head(&ledger));
-    let of = |id| pool(&asked, id).expect("a pool").utilization;
+    let picture = picture(&table, &ledger, head(&ledger));
+    let of = |id| pool(&picture, id).expect("a pool").utilization;
     let utilization = of(top);
     assert_eq!(utilization.provisioned, AddressCount::from(65_536u64));
     assert!((utilization.percent_allocated - 25.0).abs() < 1e-12);
@@ -136,10 +136,10 @@ fn t47_allocated_assigned_and_available_are_exact_and_add_up_to_100_percent() {
     // What is assigned in the child counts in the subtree, not as the parent's own.
     assert_eq!(utilization.assigned_in_subtree, AddressCount::from(4_096u64 + 256 + 4_096));
     assert_eq!(of(child).assigned, AddressCount::from(4_096u64));
-    let tree = pool_tree(&asked, None).expect("a tree");
+    let tree = pool_tree(&picture, None).expect("a tree");
     let paths: Vec<_> = tree.pools.iter().flat_map(|node| [&node.pool.path, &node.children[0].pool.path]).collect();
     assert_eq!(paths, ["eu", "eu/prod"]);
-    let fullest = fullest(&asked, 10).expect("leaves");
+    let fullest = fullest(&picture, 10).expect("leaves");
     assert_eq!(fullest.items.iter().map(|pool| pool.pool).collect::<Vec<_>>(), [child]);
 }
 
@@ -151,8 +151,8 @@ fn a_cascade_reads_as_gone_without_a_row_for_every_allocation() {
     let before = head(&ledger);
     let deleted = ledger.decide(ORGANIZATION, ADMIN, DeletePool { pool: child, cascade: true });
     let table = ledger.fold(&mut view(), 100);
-    let now = asked(&table, &ledger, head(&ledger));
-    let then = asked(&table, &ledger, before);
+    let now = picture(&table, &ledger, head(&ledger));
+    let then = picture(&table, &ledger, before);
     let released = allocation(&now, inside).expect("known").released.expect("released with its pool");
     assert_eq!((released.revision, released.command_id), (deleted.revision.expect("a revision"), deleted.command_id));
     assert_eq!(allocation(&then, inside).expect("known").released, None);
@@ -187,8 +187,8 @@ fn an_observed_resource_moves_the_largest_free_block_from_the_revision_that_told
     ledger.decide(ORGANIZATION, ADMIN, fact);
     let table = ledger.fold(&mut view(), 1);
     let largest = |revision| {
-        let asked = asked(&table, &ledger, revision);
-        pool(&asked, top).expect("a pool").utilization.largest_free_block
+        let picture = picture(&table, &ledger, revision);
+        pool(&picture, top).expect("a pool").utilization.largest_free_block
     };
     assert_eq!(largest(before), Some(cidr("10.0.128.0/17")));
     assert_eq!(largest(before + 1), Some(cidr("10.0.192.0/18")));
@@ -215,7 +215,7 @@ fn inv_o4_only_ipams_own_delegation_makes_accounts_monitored() {
     let registered = head(&ledger);
     ledger.decide(ORGANIZATION, MANAGEMENT, DelegateAdmin { account: account(ADMIN) });
     let table = ledger.fold(&mut view(), 2);
-    let at = |revision| organization(&asked(&table, &ledger, revision)).expect("an organisation");
+    let at = |revision| organization(&picture(&table, &ledger, revision)).expect("an organisation");
     let (before, after) = (at(registered), at(registered + 1));
     let of = |answer: &crate::views::answer::OrganizationAnswer, id| {
         answer.accounts.iter().find(|row| row.account == account(id)).expect("a member").clone()
@@ -495,22 +495,22 @@ fn flat(nodes: &[PoolNode]) -> Vec<&PoolNode> {
 }
 
 /// Everything that can be asked about a revision, against the lists and against the domain's state then.
-fn check(asked: &Asked<'_>, naive: &Naive, state: &State) {
-    let answer = organization(asked).expect("an organisation");
+fn check(picture: &Picture<'_>, naive: &Naive, state: &State) {
+    let answer = organization(picture).expect("an organisation");
     let accounts: BTreeSet<_> = answer.accounts.iter().map(|row| row.account).collect();
     assert_eq!(accounts, naive.accounts.iter().copied().collect());
     assert_eq!(answer.administrator, naive.administrator);
-    let all: BTreeSet<_> = ipams(asked).expect("IPAMs").items.iter().map(|ipam| ipam.ipam).collect();
+    let all: BTreeSet<_> = ipams(picture).expect("IPAMs").items.iter().map(|ipam| ipam.ipam).collect();
     assert_eq!(all, naive.ipams.iter().copied().collect());
-    for scope in scopes(asked, None).expect("scopes").items {
+    for scope in scopes(picture, None).expect("scopes").items {
         assert!(naive.scopes.contains(&(scope.scope, scope.ipam)));
         let pools: Vec<_> = naive.pools.iter().filter(|pool| pool.scope == scope.scope).collect();
         assert_eq!(scope.pool_count, pools.len() as u64);
         let count: usize = pools.iter().map(|pool| naive.of_pool(pool.id).len()).sum();
         assert_eq!(scope.allocation_count, count as u64);
     }
-    assert_eq!(scopes(asked, None).expect("scopes").items.len(), naive.scopes.len());
-    let tree = pool_tree(asked, None).expect("a tree");
+    assert_eq!(scopes(picture, None).expect("scopes").items.len(), naive.scopes.len());
+    let tree = pool_tree(picture, None).expect("a tree");
     let nodes = flat(&tree.pools);
     assert_eq!(nodes.len(), naive.pools.len());
     for pool in &naive.pools {
@@ -522,7 +522,7 @@ fn check(asked: &Asked<'_>, naive: &Naive, state: &State) {
         assert_eq!(children, below.collect());
         let mut cidrs: Vec<_> = naive.cidrs.iter().filter(|row| row.0 == pool.id).map(|row| (row.2, row.1)).collect();
         cidrs.sort();
-        let provisioned = pool_cidrs(asked, pool.id).expect("CIDRs").items;
+        let provisioned = pool_cidrs(picture, pool.id).expect("CIDRs").items;
         assert_eq!(provisioned.iter().map(|row| (row.cidr, row.pool_cidr)).collect::<Vec<_>>(), cidrs);
         let held = naive.of_pool(pool.id);
         let sum = |children: bool| -> AddressCount {
@@ -536,18 +536,18 @@ fn check(asked: &Asked<'_>, naive: &Naive, state: &State) {
         assert_eq!(usage.assigned_in_subtree, naive.assigned_below(pool.id));
         assert_eq!(usage.allocation_count, held.len() as u64);
         assert_eq!(usage.largest_free_block, state.pools().usage(pool.id).expect("a pool").largest_free_block);
-        check_allocations(asked, pool.id, &held);
+        check_allocations(picture, pool.id, &held);
     }
     for id in &naive.over {
-        assert!(allocation(asked, *id).expect("known").released.is_some());
+        assert!(allocation(picture, *id).expect("known").released.is_some());
     }
 }
 
-fn check_allocations(asked: &Asked<'_>, pool: PoolId, held: &[NaiveAllocation]) {
+fn check_allocations(picture: &Picture<'_>, pool: PoolId, held: &[NaiveAllocation]) {
     let mut listed = Vec::new();
     let mut after = None;
     loop {
-        let page = allocations(asked, pool, &Paging { limit: 2, after }).expect("a page");
+        let page = allocations(picture, pool, &Paging { limit: 2, after }).expect("a page");
         listed.extend(page.items);
         after = page.next;
         if after.is_none() {
@@ -558,7 +558,7 @@ fn check_allocations(asked: &Asked<'_>, pool: PoolId, held: &[NaiveAllocation]) 
     for (listed, held) in listed.iter().zip(held) {
         assert_eq!((listed.allocation, listed.cidr, listed.child_pool), (held.id, held.cidr, held.child));
         assert_eq!(listed.resource.as_ref().map(|claim| claim.id.clone()), held.resource);
-        assert_eq!(allocation(asked, held.id).expect("known"), *listed);
+        assert_eq!(allocation(picture, held.id).expect("known"), *listed);
     }
 }
 
@@ -585,11 +585,11 @@ proptest! {
         for revision in 1..=head(&ledger) {
             let known = usize::try_from(revision).expect("small");
             apply_outcome(&mut state, outcomes[known - 1]);
-            let asked = asked(&table, &ledger, revision);
-            check(&asked, &Naive::of(&outcomes[..known]), &state);
-            let Moment { decided_at, .. } = asked.moment;
+            let picture = picture(&table, &ledger, revision);
+            check(&picture, &Naive::of(&outcomes[..known]), &state);
+            let Moment { decided_at, .. } = picture.moment;
             for (instant, expect) in [(decided_at, revision), (decided_at.plus_micros(-1), revision - 1)] {
-                let moment = moment_at(&table, asked.organization, instant).expect("memory");
+                let moment = moment_at(&table, picture.organization, instant).expect("memory");
                 prop_assert_eq!(moment.map_or(0, |moment| moment.revision.0), expect);
             }
         }
@@ -601,8 +601,8 @@ fn holders_are_told_apart() {
     let mut ledger = Ledger::new(1);
     let (top, child, vpc) = full_pool(&mut ledger);
     let table = ledger.fold(&mut view(), 1);
-    let asked = asked(&table, &ledger, head(&ledger));
-    let items = allocations(&asked, top, &Paging::default()).expect("a page").items;
+    let picture = picture(&table, &ledger, head(&ledger));
+    let items = allocations(&picture, top, &Paging::default()).expect("a page").items;
     let kinds: Vec<_> = items.iter().map(|item| item.kind).collect();
     assert_eq!(kinds, [ResourceKind::IpamPool, ResourceKind::Vpc, ResourceKind::Custom]);
     assert_eq!(items[0].child_pool, Some(child));

@@ -19,6 +19,7 @@ use crate::log::Log;
 use crate::log::record::{Epoch, Header, Kind, NewRecord, Partition, Seq};
 use crate::views::Views;
 use crate::views::answer::Paging;
+use crate::views::objects;
 use crate::views::position::PositionError;
 use crate::views::store::StoreError;
 use crate::views::table::Rows;
@@ -117,7 +118,7 @@ fn an_orderly_stop_keeps_everything_and_a_start_goes_on_behind_it() {
     // Nothing is read again: what was there is found without a projector.
     let read_only = Views::open_read_only(folder.path()).expect("there is something to read");
     assert_eq!(rows(&read_only), before);
-    let answer = read_only.organization(&id("o-aa"), &When::NOW).expect("an answer");
+    let answer = read_only.ask(&id("o-aa"), &When::NOW, objects::organization).expect("an answer");
     assert_eq!(answer.head.revision, ledger.state("o-aa").moment().revision);
     drop(read_only);
     allocate(&mut ledger, 10);
@@ -152,7 +153,7 @@ fn a_full_disk_holds_the_views_up_until_there_is_room() {
     eventually("the views say what is to be done", || {
         views.progress().ready().is_err_and(|why| why.contains("No space left") && why.contains("free"))
     });
-    let answer = views.organization(&id("o-aa"), &When::NOW).expect("questions are answered");
+    let answer = views.ask(&id("o-aa"), &When::NOW, objects::organization).expect("questions are answered");
     assert_eq!(answer.head.revision, known);
     std::fs::remove_file(&filler).expect("removed");
     catch_up(&views, &ledger);
@@ -300,8 +301,8 @@ fn an_admitted_record_that_cannot_be_read_or_folded_stops_its_partition_alone() 
         assert_eq!(views.head(&id("o-aa")).expect("the store is there").expect("a head").moment, stood);
         assert_eq!(views.progress().partitions()[&other].stopped, None);
         // What this partition holds is not answered any more; those on the other go on.
-        assert!(matches!(views.organization(&id("o-aa"), &When::NOW), Err(QueryError::Stopped { .. })));
-        assert!(views.organization(&id("o-ab"), &When::NOW).is_ok());
+        assert!(matches!(views.ask(&id("o-aa"), &When::NOW, objects::organization), Err(QueryError::Stopped { .. })));
+        assert!(views.ask(&id("o-ab"), &When::NOW, objects::organization).is_ok());
         projector.stop().expect("the disk takes it");
     }
 }
@@ -407,7 +408,7 @@ fn questions_name_the_moment_that_answers_and_refuse_those_that_cannot() {
             at: at.map(|text| parse_at(text, now)).transpose()?,
             as_of: as_of.map(|text| parse_as_of(text, now)).transpose()?,
         };
-        views.ipams(&organization, &when).map(|answer| answer.head.revision)
+        views.ask(&organization, &when, objects::ipams).map(|answer| answer.head.revision)
     };
     assert_eq!(ask(None, None).expect("now"), head.revision);
     assert_eq!(ask(None, Some("rev:6")).expect("known"), Revision(6));
@@ -418,10 +419,13 @@ fn questions_name_the_moment_that_answers_and_refuse_those_that_cannot() {
     assert!(matches!(ask(None, Some("rev:999")), Err(QueryError::RevisionAhead { .. })));
     assert!(matches!(ask(Some("2023-12-31"), None), Err(QueryError::BeforeHistory { .. })));
     let future = When { at: None, as_of: Some(AsOf::Revision(Revision(0))) };
-    assert!(matches!(views.ipams(&organization, &future), Err(QueryError::BeforeHistory { .. })));
+    assert!(matches!(views.ask(&organization, &future, objects::ipams), Err(QueryError::BeforeHistory { .. })));
     let pool = ledger.state("o-aa").pools().iter().next().expect("a pool").id;
     let bad = Paging { limit: 10, after: Some("nonsense".to_owned()) };
-    assert!(matches!(views.allocations(&organization, &When::NOW, pool, &bad), Err(QueryError::Cursor)));
+    assert!(matches!(
+        views.ask(&organization, &When::NOW, |picture| objects::allocations(picture, pool, &bad)),
+        Err(QueryError::Cursor)
+    ));
     projector.stop().expect("the disk takes it");
 }
 

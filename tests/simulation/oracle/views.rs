@@ -10,6 +10,7 @@ use ipam_ledger::log::record::Offset;
 use ipam_ledger::views::answer::{Paging, PoolAnswer, PoolNode};
 use ipam_ledger::views::lineage::answers::Holder as Who;
 use ipam_ledger::views::lineage::{LineageQuery, lineage};
+use ipam_ledger::views::objects;
 use ipam_ledger::views::questions::LedgerRows;
 use ipam_ledger::views::table::Rows;
 use ipam_ledger::views::when::{AnswerHead, AsOf, QueryError, When, Window};
@@ -78,7 +79,7 @@ pub fn objects(rows: &dyn Rows, id: &OrganizationId, past: &Past) {
     let ledger = LedgerRows(rows);
     let when = When { at: None, as_of: Some(AsOf::Revision(past.moment.revision)) };
     let world = &*past.world;
-    let tree = ledger.pools(id, &when, None).expect("there is an organisation");
+    let tree = ledger.ask(id, &when, |picture| objects::pool_tree(picture, None)).expect("there is an organisation");
     assert_eq!((tree.head.revision, tree.head.decided_at), (past.moment.revision, past.moment.decided_at));
     let mut told = Vec::new();
     flatten(tree.body.pools, &mut told);
@@ -93,17 +94,12 @@ pub fn objects(rows: &dyn Rows, id: &OrganizationId, past: &Past) {
         let known = world.pool(pool.pool).expect("they are the same");
         same_pool(world, known, pool);
         labels(world, pool.pool, &pool.tags, pool.name.as_ref(), pool.description.as_ref());
-        let told: Vec<Cidr> = ledger
-            .pool_cidrs(id, &when, pool.pool)
-            .expect("it is there")
-            .body
-            .items
-            .iter()
-            .map(|one| one.cidr)
-            .collect();
+        let told = ledger.ask(id, &when, |picture| objects::pool_cidrs(picture, pool.pool)).expect("it is there");
+        let told: Vec<Cidr> = told.body.items.iter().map(|one| one.cidr).collect();
         assert_eq!(told, world.cidrs_of(pool.pool), "the CIDRs of {}", pool.pool);
+        let all = Paging { limit: 1_000, after: None };
         let told =
-            ledger.allocations(id, &when, pool.pool, &Paging { limit: 1_000, after: None }).expect("it is there");
+            ledger.ask(id, &when, |picture| objects::allocations(picture, pool.pool, &all)).expect("it is there");
         for one in &told.body.items {
             labels(world, one.allocation, &one.tags, one.tags.get("Name"), one.description.as_ref());
         }
@@ -111,11 +107,12 @@ pub fn objects(rows: &dyn Rows, id: &OrganizationId, past: &Past) {
         let expected: BTreeSet<_> = world.holds_of(pool.pool).map(|hold| (hold.id, hold.cidr)).collect();
         assert_eq!(told, expected, "the allocations of {} at {}", pool.pool, past.moment.revision);
     }
-    let scopes = ledger.scopes(id, &when, None).expect("there is an organisation").body.items;
+    let scopes =
+        ledger.ask(id, &when, |picture| objects::scopes(picture, None)).expect("there is an organisation").body.items;
     let told: BTreeSet<_> = scopes.iter().map(|scope| (scope.scope, scope.ipam, scope.is_default)).collect();
     let expected: BTreeSet<_> = world.scopes.iter().map(|scope| (scope.id, scope.ipam, scope.is_default)).collect();
     assert_eq!(told, expected, "the scopes of {id} at {}", past.moment.revision);
-    let ipams = ledger.ipams(id, &when).expect("there is an organisation").body.items;
+    let ipams = ledger.ask(id, &when, objects::ipams).expect("there is an organisation").body.items;
     let told: BTreeSet<_> =
         ipams.iter().map(|ipam| (ipam.ipam, ipam.owner, ipam.reach.iter().copied().collect::<BTreeSet<_>>())).collect();
     let reach = |ipam| world.members.iter().copied().filter(|account| world.sees(ipam, *account)).collect();
@@ -130,7 +127,7 @@ pub fn objects(rows: &dyn Rows, id: &OrganizationId, past: &Past) {
     for scope in &scopes {
         labels(world, scope.scope, &scope.tags, scope.name.as_ref(), scope.description.as_ref());
     }
-    let organization = ledger.organization(id, &when).expect("there is an organisation").body;
+    let organization = ledger.ask(id, &when, objects::organization).expect("there is an organisation").body;
     assert_eq!(organization.administrator, world.administrator, "the administrator of {id}");
     let told: BTreeSet<_> = organization.accounts.iter().map(|one| (one.account, one.service_linked_role)).collect();
     let expected: BTreeSet<_> = world.members.iter().map(|one| (*one, world.roles.contains(one))).collect();

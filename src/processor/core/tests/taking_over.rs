@@ -5,7 +5,7 @@ use crate::domain::RowKey;
 use crate::domain::id::Revision;
 use crate::log::admission::Verdict;
 use crate::log::record::{EpochOpened, Header, Kind};
-use crate::processor::memory::RestoredOrganization;
+use crate::log::snapshot::OrganizationSnapshot;
 
 /// What is wrong with a record, the record, and how it must end.
 type Broken<'a> = (&'a str, Vec<u8>, fn(&End) -> bool);
@@ -219,12 +219,12 @@ fn behind_snapshot(writer: u128, ledger: &Ledger) -> (Node, Arc<Shelf>) {
         }
     }
     let newest_command = shelf.outcomes.keys().map(|(_, id)| *id).max();
-    let organizations = chain.map(|chain| RestoredOrganization {
+    let organizations = chain.map(|chain| OrganizationSnapshot {
         id: state.id().clone(),
         rows: state.row(&RowKey::Organization).into_iter().collect(),
         chain,
     });
-    let restored = Restored { admission, organizations: organizations.into_iter().collect(), newest_command };
+    let restored = PartitionSnapshot { admission, organizations: organizations.into_iter().collect(), newest_command };
     let shelf = Arc::new(shelf);
     (Node::with(writer, config(), shelf.clone(), Some(restored)), shelf)
 }
