@@ -12,8 +12,8 @@ use std::sync::atomic::AtomicBool;
 use axum::http::{HeaderMap, StatusCode};
 use tokio::sync::watch;
 
+use super::parameters::{Parameter, Place};
 use super::problem::{Problem, nearest, shortened};
-use super::route::{Parameter, Place};
 
 /// The parameters of one request.
 #[derive(Clone, Debug, Default)]

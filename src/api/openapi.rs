@@ -3,8 +3,9 @@
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
+use super::parameters::Place;
 use super::problem::{PROBLEM_JSON, Problem};
-use super::route::{Content, Place, Route, Verb};
+use super::route::{Content, Route, Verb};
 
 /// The document for these routes.
 pub fn document(routes: &[Route]) -> Value {

@@ -3,10 +3,28 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::limits::Limits;
-use super::route::{Parameter, Place};
 use crate::address::Cidr;
 use crate::domain::id::{AllocationId, CommandId, IpamId, OrganizationId, PoolId, Region, Revision, ScopeId};
 use crate::domain::kind::ResourceKind;
+
+/// Where a parameter stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    Path,
+    Query,
+    /// Described, not checked: requests carry many headers.
+    Header,
+}
+
+/// A parameter of a route.
+#[derive(Debug)]
+pub struct Parameter {
+    pub name: &'static str,
+    pub place: Place,
+    pub required: bool,
+    pub about: &'static str,
+    pub schema: fn(&mut SchemaGenerator) -> Schema,
+}
 
 fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     generator.subschema_for::<T>()

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use super::Api;
 use super::asked::Asked;
+use super::parameters::Parameter;
 use super::problem::Problem;
 
 /// The HTTP method of a route.
@@ -20,25 +21,6 @@ use super::problem::Problem;
 pub enum Verb {
     Get,
     Post,
-}
-
-/// Where a parameter stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    Path,
-    Query,
-    /// Described, not checked: requests carry many headers.
-    Header,
-}
-
-/// A parameter of a route.
-#[derive(Debug)]
-pub struct Parameter {
-    pub name: &'static str,
-    pub place: Place,
-    pub required: bool,
-    pub about: &'static str,
-    pub schema: fn(&mut SchemaGenerator) -> Schema,
 }
 
 /// What a route reads or answers.

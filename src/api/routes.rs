@@ -7,10 +7,10 @@ use super::node::{self, PartitionStatus, Status};
 use super::parameters::{
     ADDRESS, AFTER, ALLOCATION, ALLOWED_CIDRS, AS_OF, AT, AT_ANY_TIME, AT_LEAST, AT_TIME, CIDR, COMMAND,
     DISALLOWED_CIDRS, FROM, FROM_REVISION, IPAM, KIND, LAST_EVENT_ID, LIMIT, NETMASK_LENGTH, OF_IPAM, ORGANIZATION,
-    OUTCOME_WAIT_SECONDS, POOL, PREFER, REGION, RESOURCE, SCOPE, SHOWN_SCOPE, STREAM_ORGANIZATION, THE_SCOPE, UNTIL,
-    WAIT_SECONDS,
+    OUTCOME_WAIT_SECONDS, POOL, PREFER, Parameter, REGION, RESOURCE, SCOPE, SHOWN_SCOPE, STREAM_ORGANIZATION,
+    THE_SCOPE, UNTIL, WAIT_SECONDS,
 };
-use super::route::{Answering, Content, Handler, Parameter, Route, Verb, query};
+use super::route::{Answering, Content, Handler, Route, Verb, query};
 use super::{Api, lineage, metrics, outcomes, queries};
 use crate::domain::outcome::Outcome;
 

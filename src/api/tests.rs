@@ -11,7 +11,7 @@ use tower::ServiceExt as _;
 
 use super::limits::Limits;
 use super::metrics::Metrics;
-use super::route::Place;
+use super::parameters::Place;
 use super::*;
 use crate::address::Family;
 use crate::domain::command::{CreatePool, CreateScope, DeleteScope, ProvisionPoolCidr, Tags};

@@ -5,7 +5,6 @@ use std::str::FromStr;
 use clap::Args;
 use serde::de::DeserializeOwned;
 
-use super::session::escaped;
 use crate::address::Cidr;
 use crate::domain::change::Change;
 use crate::domain::command::Tags;
@@ -59,6 +58,20 @@ impl Part {
 pub fn query<'a>(parameters: impl IntoIterator<Item = (&'a str, Option<String>)>) -> String {
     let given = parameters.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", escaped(&value?))));
     given.collect::<Vec<_>>().join("&")
+}
+
+/// A value as part of a query: everything but letters, digits and `-._~` escaped.
+pub fn escaped(text: &str) -> String {
+    use std::fmt::Write as _;
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            escaped.push(char::from(byte));
+        } else {
+            write!(escaped, "%{byte:02X}").expect("a String takes all that is written to it");
+        }
+    }
+    escaped
 }
 
 /// `key=value`.

@@ -4,8 +4,9 @@
 
 use serde::de::DeserializeOwned;
 
+use super::arguments::escaped;
 use super::failure::Failure;
-use super::session::{Session, escaped};
+use super::session::Session;
 use crate::address::Cidr;
 use crate::domain::id::{AllocationId, IpamId, ObjectId, PoolId, ScopeId};
 use crate::views::answer::{AllocationAnswer, Answer, IpamAnswer, Page, PoolNode, PoolTree, ScopeAnswer, ScopeKind};

@@ -352,17 +352,3 @@ fn pretty(body: &[u8]) -> String {
         .and_then(|value| serde_json::to_string_pretty(&value).ok())
         .unwrap_or_else(|| String::from_utf8_lossy(body).into_owned())
 }
-
-/// A value as part of a query: everything but letters, digits and `-._~` escaped.
-pub fn escaped(text: &str) -> String {
-    use std::fmt::Write as _;
-    let mut escaped = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            escaped.push(char::from(byte));
-        } else {
-            write!(escaped, "%{byte:02X}").expect("a String takes all that is written to it");
-        }
-    }
-    escaped
-}

@@ -3,7 +3,6 @@
 //! Whose resources an IPAM sees is the domain's to say: its own function is asked about the rows of that revision.
 
 use super::rows::{Kind, Object, Picture, account_bits};
-use super::spaces::all_ipams;
 use crate::domain::event::NotMonitored;
 use crate::domain::id::{AccountId, IpamId};
 use crate::domain::ipam::Ipam;
@@ -61,7 +60,7 @@ pub(super) fn reach(picture: &Picture<'_>) -> Result<Reach, QueryError> {
         Some(Object::Organization(organization)) => organization,
         _ => Organization::default(),
     };
-    let rows = all_ipams(picture)?.into_iter().map(Row::Ipam);
+    let rows = picture.ipams()?.into_iter().map(Row::Ipam);
     let organization = Row::Organization { moment: picture.moment, organization };
     let state = State::restore(picture.organization.clone(), rows.chain([organization]));
     Ok(Reach { state })

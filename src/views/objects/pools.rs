@@ -156,7 +156,7 @@ fn live_pool(picture: &Picture<'_>, id: PoolId) -> Result<Pool, QueryError> {
 
 fn all_scopes(picture: &Picture<'_>) -> Result<Vec<ScopeId>, QueryError> {
     let mut scopes = Vec::new();
-    for ipam in super::spaces::all_ipams(picture)? {
+    for ipam in picture.ipams()? {
         for row in picture.children((Kind::Ipam, ipam.id.bits()), Kind::Scope)? {
             if let Object::Scope(scope) = row.object {
                 scopes.push(scope.id);

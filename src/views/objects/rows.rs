@@ -132,6 +132,16 @@ impl Picture<'_> {
         Ok(children)
     }
 
+    /// The IPAMs that were there, by id.
+    pub(super) fn ipams(&self) -> Result<Vec<Ipam>, TableError> {
+        let rows = self.children((Kind::Organization, 0), Kind::Ipam)?;
+        let ipams = rows.into_iter().filter_map(|row| match row.object {
+            Object::Ipam(ipam) => Some(ipam),
+            _ => None,
+        });
+        Ok(ipams.collect())
+    }
+
     pub(super) fn usage(&self, pool: PoolId) -> Result<PoolUsage, TableError> {
         Ok(usage_as_of(self.rows, self.organization, pool, self.moment.revision)?.unwrap_or_default())
     }

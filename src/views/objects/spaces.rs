@@ -5,7 +5,6 @@ use super::pools::live_pools;
 use super::rows::{Kind, Object, ObjectRow, Picture};
 use crate::domain::command::Visibility;
 use crate::domain::id::{IpamId, ScopeId};
-use crate::domain::ipam::Ipam;
 use crate::views::answer::{IpamAnswer, Page, ScopeAnswer, ScopeKind};
 use crate::views::when::{QueryError, Window};
 
@@ -52,7 +51,7 @@ pub fn scopes(picture: &Picture<'_>, ipam: Option<IpamId>) -> Result<Page<ScopeA
             picture.live(Kind::Ipam, id.bits())?.ok_or_else(|| picture.not_found("IPAM", id))?;
             vec![id]
         }
-        None => all_ipams(picture)?.into_iter().map(|ipam| ipam.id).collect(),
+        None => picture.ipams()?.into_iter().map(|ipam| ipam.id).collect(),
     };
     let mut items = Vec::new();
     for ipam in ipams {
@@ -104,13 +103,4 @@ fn answer(picture: &Picture<'_>, row: ObjectRow) -> Result<Option<ScopeAnswer>, 
         created,
         changed,
     }))
-}
-
-pub(super) fn all_ipams(picture: &Picture<'_>) -> Result<Vec<Ipam>, QueryError> {
-    let rows = picture.children((Kind::Organization, 0), Kind::Ipam)?;
-    let ipams = rows.into_iter().filter_map(|row| match row.object {
-        Object::Ipam(ipam) => Some(ipam),
-        _ => None,
-    });
-    Ok(ipams.collect())
 }
