@@ -5,9 +5,9 @@
 
 use std::fmt;
 
+use super::ask::Ask;
 use super::command::CommandBody;
 use super::contents;
-use super::decide::Ask;
 use super::event::NotMonitored;
 use super::id::{AccountId, IpamId, PoolId, Region, ScopeId};
 use super::ipam::Ipam;

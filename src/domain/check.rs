@@ -4,9 +4,9 @@
 //! form that the ledger is willing to keep for ever. Lengths of texts are in characters (Unicode scalar
 //! values).
 
+use super::ask::Ask;
 use super::change::Change;
 use super::command::Tags;
-use super::decide::Ask;
 use super::rejection::{Code, Rejection};
 
 pub const DESCRIPTION_CHARS_MAX: usize = 255;

@@ -1,45 +1,17 @@
 //! From a command to events or a rejection. Pure: the same state, command and context give the same answer.
 
+use super::ask::{Ask, Context, Decided};
 use super::authority;
 use super::check;
 use super::command::{Command, CommandBody};
-use super::event::Event;
-use super::id::IdSeed;
 use super::precondition;
-use super::rejection::Rejection;
 use super::state::State;
-use super::time::Timestamp;
 use super::{allocation, ipam, organization, pool, resource, scope, tags};
-
-/// Events, in order, or why not. No events: everything is already so.
-pub type Decided = Result<Vec<Event>, Rejection>;
-
-/// What a decision depends on beside state and command.
-#[derive(Clone, Copy, Debug)]
-pub struct Context {
-    /// The instant that the outcome will carry; later than every earlier outcome's.
-    pub decided_at: Timestamp,
-}
-
-/// One question to the rules: may this be, and what happens then?
-#[derive(Clone, Copy)]
-pub(super) struct Ask<'a> {
-    pub state: &'a State,
-    pub command: &'a Command,
-    pub now: Timestamp,
-}
-
-impl Ask<'_> {
-    /// What ids of new objects are made from.
-    pub fn seed(&self) -> IdSeed {
-        IdSeed::new(&self.state.id, self.command.id)
-    }
-}
 
 /// Decides one command against a state. Never changes anything.
 ///
 /// # Errors
-/// A [`Rejection`] when a rule forbids it; it names the rule.
+/// A [`super::rejection::Rejection`] when a rule forbids it; it names the rule.
 pub fn decide(state: &State, command: &Command, context: &Context) -> Decided {
     let ask = Ask { state, command, now: context.decided_at };
     check::header(&ask)?;

@@ -5,6 +5,7 @@
 
 pub mod allocation;
 mod apply;
+mod ask;
 pub mod authority;
 pub(crate) mod bytes;
 pub mod change;
@@ -32,5 +33,6 @@ mod testing;
 pub mod time;
 
 pub use apply::{advance, apply_outcome};
-pub use decide::{Context, Decided, decide};
+pub use ask::{Context, Decided};
+pub use decide::decide;
 pub use state::{Row, RowKey, State};

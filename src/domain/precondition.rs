@@ -4,10 +4,10 @@
 //! An object changes when one of its own fields, tags or CIDRs does; what is made inside it (a pool's
 //! allocations, a scope's pools) does not change it.
 
+use super::ask::Ask;
 use super::authority;
 use super::command::CommandBody;
 use super::contents;
-use super::decide::Ask;
 use super::event::ResourceName;
 use super::id::{ObjectId, Revision};
 use super::kind::ResourceKind;

@@ -5,7 +5,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::decide::Ask;
+use super::ask::Ask;
 use super::rejection::{Code, Rejection};
 use crate::planted::{Bug, planted};
 

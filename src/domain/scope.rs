@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::ask::{Ask, Decided};
 use super::authority;
 use super::check;
 use super::command::{self, Tags, Visibility};
 use super::contents;
-use super::decide::{Ask, Decided};
 use super::event;
 use super::id::{IpamId, Revision, ScopeId};
 use super::outcome::Moment;

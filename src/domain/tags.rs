@@ -5,11 +5,11 @@
 
 use std::collections::BTreeSet;
 
+use super::ask::{Ask, Decided};
 use super::authority;
 use super::check;
 use super::command::{self, Tags};
 use super::contents;
-use super::decide::{Ask, Decided};
 use super::event;
 use super::id::ObjectId;
 use super::outcome::Moment;

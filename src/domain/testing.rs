@@ -9,11 +9,12 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use super::apply::advance;
+use super::ask::{Context, Decided};
 use super::command::{
     AddAccount, AllocateCidr, Command, CommandBody, CreateIpam, CreateOrganization, CreatePool, CreateScope,
     DelegateAdmin, Principal, Proof, ProvisionPoolCidr, Tags,
 };
-use super::decide::{Context, Decided, decide};
+use super::decide::decide;
 use super::digest::Digest;
 use super::event::{Event, IpamCreated};
 use super::id::{AccountId, IpamId, PoolId, Region, Revision, ScopeId};

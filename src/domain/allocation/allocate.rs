@@ -3,10 +3,10 @@
 use super::claim;
 use super::placement::{self, Choice, place};
 use crate::address::Cidr;
+use crate::domain::ask::{Ask, Decided};
 use crate::domain::authority;
 use crate::domain::check;
 use crate::domain::command::AllocateCidr;
-use crate::domain::decide::{Ask, Decided};
 use crate::domain::event;
 use crate::domain::id::AllocationId;
 use crate::domain::pool::{Placement, Pool, of_family};

@@ -1,9 +1,9 @@
 //! Whether an allocation may be for a resource (INV-A3).
 
+use crate::domain::ask::Ask;
 use crate::domain::authority;
 use crate::domain::check;
 use crate::domain::command::ResourceClaim;
-use crate::domain::decide::Ask;
 use crate::domain::id::Region;
 use crate::domain::ipam::Ipam;
 use crate::domain::kind::ResourceKind;

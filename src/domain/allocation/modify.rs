@@ -2,10 +2,10 @@
 
 use super::release::known_allocation;
 use super::{AllocationRow, Holder, claim, placement};
+use crate::domain::ask::{Ask, Decided};
 use crate::domain::authority;
 use crate::domain::check;
 use crate::domain::command::{ModifyAllocation, ResourceClaim};
-use crate::domain::decide::{Ask, Decided};
 use crate::domain::event;
 use crate::domain::rejection::{Code, Rejection};
 

@@ -3,8 +3,8 @@
 use std::cmp::Reverse;
 
 use crate::address::{AddressCount, Cidr, Fit, Space, search_ranges};
+use crate::domain::ask::Ask;
 use crate::domain::command::ResourceClaim;
-use crate::domain::decide::Ask;
 use crate::domain::id::PoolId;
 use crate::domain::pool::{Placement, Pool};
 use crate::domain::rejection::{BLOCKERS_NAMED_MAX, Code, Rejection};

@@ -1,8 +1,9 @@
 //! What an allocation would get, without making it.
 
 use crate::address::Cidr;
+use crate::domain::ask::Context;
 use crate::domain::command::{Command, CommandBody};
-use crate::domain::decide::{Context, decide};
+use crate::domain::decide::decide;
 use crate::domain::event::Event;
 use crate::domain::rejection::{Code, Rejection};
 use crate::domain::state::State;

@@ -2,9 +2,9 @@
 
 use super::claim::ipam_of;
 use super::{AllocationRow, Holder};
+use crate::domain::ask::{Ask, Decided};
 use crate::domain::authority;
 use crate::domain::command::{ReleaseAllocation, ResourceClaim};
-use crate::domain::decide::{Ask, Decided};
 use crate::domain::event::{self, ResourceName};
 use crate::domain::id::AllocationId;
 use crate::domain::pool::Pool;

@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::address::Family;
+use crate::domain::ask::Context;
 use crate::domain::change::Change;
 use crate::domain::command::*;
-use crate::domain::decide::Context;
 use crate::domain::event::{self, Event, IpamCreated, ResourceName};
 use crate::domain::id::{IdSeed, ScopeId};
 use crate::domain::pool::Placement;

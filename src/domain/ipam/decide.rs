@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use crate::domain::ask::{Ask, Decided};
 use crate::domain::authority;
 use crate::domain::check;
 use crate::domain::command;
 use crate::domain::contents;
-use crate::domain::decide::{Ask, Decided};
 use crate::domain::event;
 use crate::domain::id::{AssociationId, DiscoveryId, IpamId, Region, ScopeId};
 use crate::domain::ipam::Ipam;

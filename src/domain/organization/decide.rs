@@ -1,9 +1,9 @@
 //! Commands about the organisation: who is in it, who administers it, how much it may have.
 
+use crate::domain::ask::{Ask, Decided};
 use crate::domain::authority;
 use crate::domain::check;
 use crate::domain::command;
-use crate::domain::decide::{Ask, Decided};
 use crate::domain::event;
 use crate::domain::id::AccountId;
 use crate::domain::rejection::{Code, Rejection};

@@ -1,11 +1,11 @@
 //! The rules of organisations as tables: given, when, then (INV-O1, O3–O6; W1–W3; T03, T04; D18, D19).
 
+use crate::domain::ask::Ask;
 use crate::domain::authority::{self, Reach};
 use crate::domain::command::{
     AddAccount, CommandBody, CreateOrganization, DelegateAdmin, DeregisterDelegatedAdministrator, Principal, Proof,
     RegisterDelegatedAdministrator, RemoveAccount, RevokeAdmin, SetQuota,
 };
-use crate::domain::decide::Ask;
 use crate::domain::event::{self, Event, IpamCreated, NotMonitored};
 use crate::domain::quota::Quota;
 use crate::domain::rejection::{Code, Rejection};

@@ -2,10 +2,10 @@
 
 use super::{AllocationRules, Pool, PublicIpSource};
 use crate::address::Family;
+use crate::domain::ask::{Ask, Decided};
 use crate::domain::authority;
 use crate::domain::check;
 use crate::domain::command::{self, Visibility};
-use crate::domain::decide::{Ask, Decided};
 use crate::domain::event;
 use crate::domain::id::{PoolId, Region};
 use crate::domain::ipam::Ipam;

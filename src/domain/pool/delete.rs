@@ -1,9 +1,9 @@
 //! `DeletePool`: an empty pool, or with `cascade` all that is in it (INV-P14).
 
 use super::cascade::{close, subtree};
+use crate::domain::ask::{Ask, Decided};
 use crate::domain::authority;
 use crate::domain::command::{self, Visibility};
-use crate::domain::decide::{Ask, Decided};
 use crate::domain::event;
 use crate::domain::rejection::{Code, Rejection};
 

@@ -1,8 +1,8 @@
 //! `DeprovisionPoolCidr`: a pool gives a CIDR back, exactly as provisioned (INV-C7, design D22).
 
+use crate::domain::ask::{Ask, Decided};
 use crate::domain::authority;
 use crate::domain::command;
-use crate::domain::decide::{Ask, Decided};
 use crate::domain::event;
 use crate::domain::rejection::{BLOCKERS_NAMED_MAX, Code, Rejection};
 

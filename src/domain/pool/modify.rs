@@ -2,11 +2,11 @@
 
 use super::create::auto_import;
 use super::{AllocationRules, Pool};
+use crate::domain::ask::{Ask, Decided};
 use crate::domain::authority;
 use crate::domain::change::Change;
 use crate::domain::check;
 use crate::domain::command::{self, Tags};
-use crate::domain::decide::{Ask, Decided};
 use crate::domain::event;
 use crate::domain::rejection::{Code, Rejection};
 

@@ -3,9 +3,9 @@
 use super::Pool;
 use crate::address::Cidr;
 use crate::domain::allocation::{Choice, place};
+use crate::domain::ask::{Ask, Decided};
 use crate::domain::authority;
 use crate::domain::command::{self, Visibility};
-use crate::domain::decide::{Ask, Decided};
 use crate::domain::event::{self, Ownership};
 use crate::domain::id::{AllocationId, PoolCidrId};
 use crate::domain::quota::Quota;

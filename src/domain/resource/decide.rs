@@ -2,10 +2,10 @@
 
 use super::placing::visibility_of_kind;
 use super::{Observation, Presence, Resource};
+use crate::domain::ask::{Ask, Decided};
 use crate::domain::authority;
 use crate::domain::check;
 use crate::domain::command::{self, ObservedCidr, ResourceAttributes};
-use crate::domain::decide::{Ask, Decided};
 use crate::domain::event::{self, NotMonitored};
 use crate::domain::id::AccountId;
 use crate::domain::kind::ResourceKind;
