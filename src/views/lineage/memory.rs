@@ -9,7 +9,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::keys::{self, Space};
 use super::rows::{self, PoolRow, SummaryRow};
 use crate::domain::id::{OrganizationId, PoolId, ScopeId};
-use crate::views::overlaps::reach;
 use crate::views::table::{Rows, Table, TableError};
 
 #[derive(Debug, Default)]
@@ -80,7 +79,7 @@ impl Kept {
         if let Some(space) = self.spaces.get(&scope) {
             return Ok(*space);
         }
-        let space = reach::space_of(rows, organization, scope)?;
+        let space = rows::space_of(rows, organization, scope)?;
         self.spaces.insert(scope, space);
         Ok(space)
     }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use super::answers::{Cause, Changed, Contradiction, Holder};
-use super::keys::{self, Entry, Generation, SpanKey};
+use super::keys::{self, Entry, Generation, Space, SpanKey};
 use crate::address::{Cidr, Family};
 use crate::domain::command::ResourceAttributes;
-use crate::domain::id::{OrganizationId, PoolId, Region, Revision, ScopeId};
+use crate::domain::id::{IpamId, OrganizationId, PoolId, Region, Revision, ScopeId};
 use crate::domain::outcome::{Moment, Outcome};
 use crate::domain::time::Timestamp;
 use crate::views::keys::Key;
@@ -64,6 +64,13 @@ pub struct Span {
     pub from: Timestamp,
     pub entry: Entry,
     pub row: SpanRow,
+}
+
+/// A scope's IPAM and the space its facts lie in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScopeRow {
+    pub ipam: IpamId,
+    pub space: Space,
 }
 
 /// One observation of one resource at one instant.
@@ -178,6 +185,7 @@ stored_struct!(Instant { at, rows });
 stored_struct!(Present { cidrs, attributes });
 stored_struct!(SummaryRow { last, lengths, party_lengths, cascades, resources });
 stored_struct!(Lengths { ipv4, ipv6 });
+stored_struct!(ScopeRow { ipam, space });
 stored_struct!(PoolRow { scope, name, locale, source_pool, closed });
 stored_struct!(Closed { cidr, cause });
 stored_struct!(ModifiedRow { decided_at, changes });
@@ -258,6 +266,16 @@ pub fn walk(
         },
     )?;
     result
+}
+
+/// A scope; `None` when there never was one of that id.
+pub fn scope(rows: &dyn Rows, organization: &OrganizationId, scope: ScopeId) -> Result<Option<ScopeRow>, TableError> {
+    get(rows, &keys::scope(organization, scope))
+}
+
+/// The space that parties of a scope lie in.
+pub fn space_of(rows: &dyn Rows, organization: &OrganizationId, id: ScopeId) -> Result<Space, TableError> {
+    scope(rows, organization, id)?.map(|row| row.space).ok_or_else(|| damaged(&format!("{id} is missing")))
 }
 
 pub fn summary(rows: &dyn Rows, organization: &OrganizationId) -> Result<SummaryRow, TableError> {

@@ -4,7 +4,6 @@
 use std::ops::ControlFlow;
 
 use super::answers::{OverlapGroup, OverlapPair, OverlapParty, OverlapsAnswer};
-use super::reach;
 use super::stretches::{Parties, Stretch, last_together};
 use crate::address::{Cidr, Family};
 use crate::domain::id::{OrganizationId, ScopeId};
@@ -43,9 +42,9 @@ pub fn overlaps(
     let after = query.after.as_deref().map(Place::read).transpose()?;
     let mut groups = Vec::new();
     let mut next = None;
-    if let Some(scope) = reach::scope(rows, organization, query.scope)? {
+    if let Some(lies) = rows::scope(rows, organization, query.scope)? {
         let known = Known::new(rows, organization, head)?;
-        let parties = Parties::new(&known, scope, query);
+        let parties = Parties::new(&known, query.scope, lies, query.window);
         let limit = query.limit.clamp(1, ROWS_MAX);
         let mut listing = Listing { parties: &parties, limit, listed: 0, examined: 0, groups, next };
         for family in [Family::Ipv4, Family::Ipv6] {
@@ -109,7 +108,7 @@ impl Listing<'_> {
         if self.next.is_some() {
             return Ok(());
         }
-        let (known, space) = (self.parties.known, self.parties.scope.space);
+        let (known, space) = (self.parties.known, self.parties.lies.space);
         let prefix = keys::wides(known.organization, space, family);
         let start = after.map_or_else(|| prefix.clone(), |after| prefix.clone().block(after.wide));
         rows::walk(known.rows, &prefix, &start, |part, _| {
@@ -127,7 +126,7 @@ impl Listing<'_> {
     /// The pairs whose wider block is `cidr`.
     fn group(&mut self, cidr: Cidr, after: Option<&Place>) -> Result<(), TableError> {
         let known = self.parties.known;
-        let prefix = keys::parties(known.organization, self.parties.scope.space, cidr.family());
+        let prefix = keys::parties(known.organization, self.parties.lies.space, cidr.family());
         let at = prefix.clone().block(cidr);
         let start = after.map_or_else(|| at.clone(), |after| keys::entry_part(at.clone(), &after.wide_entry));
         let mut pairs = Vec::new();

@@ -8,11 +8,11 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use crate::domain::event::Event;
-use crate::domain::id::{AccountId, IpamId, OrganizationId, Region, ScopeId};
+use crate::domain::id::{AccountId, IpamId, OrganizationId, Region};
 use crate::domain::time::Timestamp;
 use crate::views::keys::{Key, KeyReader};
 use crate::views::lineage::keys::{self, Space};
-use crate::views::lineage::rows;
+use crate::views::lineage::rows::{self, ScopeRow};
 use crate::views::lineage::spans::Writer;
 use crate::views::stored::{self, Stored, stored_struct};
 use crate::views::table::{Rows, TableError};
@@ -47,20 +47,12 @@ struct MemberRow {
 stored_struct!(IpamRow { owner, regions, exists });
 stored_struct!(OrganizationRow { management, administrator, delegated_at, registered });
 stored_struct!(MemberRow { member, joined, role });
-stored_struct!(ScopeRow { ipam, space });
 
 impl MemberRow {
     fn has_role(&self, account: AccountId, organization: &OrganizationRow) -> bool {
         let delegated = organization.delegated_at.is_some_and(|at| at >= self.joined);
         self.member && (self.role || delegated && organization.management != Some(account))
     }
-}
-
-/// A scope's IPAM and the space its facts lie in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ScopeRow {
-    pub ipam: IpamId,
-    pub space: Space,
 }
 
 /// Folds what reach and scopes depend on.
@@ -170,16 +162,6 @@ fn ipam_changed(writer: &mut Writer<'_>, ipam: IpamId, change: impl FnOnce(&mut 
     change(&mut row);
     rows::put(writer.table, key.instant_descending(at), &row);
     Ok(())
-}
-
-/// A scope; `None` when there never was one of that id.
-pub fn scope(rows: &dyn Rows, organization: &OrganizationId, scope: ScopeId) -> Result<Option<ScopeRow>, TableError> {
-    rows::get(rows, &keys::scope(organization, scope))
-}
-
-/// The space that parties of a scope lie in.
-pub fn space_of(rows: &dyn Rows, organization: &OrganizationId, id: ScopeId) -> Result<Space, TableError> {
-    scope(rows, organization, id)?.map(|row| row.space).ok_or_else(|| rows::damaged(&format!("{id} is missing")))
 }
 
 /// Whether facts of this account and region were in an IPAM's default scopes at an instant.

@@ -11,8 +11,7 @@ use std::rc::Rc;
 
 use super::answers::OverlapParty;
 use super::parties;
-use super::query::OverlapsQuery;
-use super::reach::{self, ScopeRow};
+use super::reach;
 use crate::address::Cidr;
 use crate::domain::command::{ResourceAttributes, ResourceClaim};
 use crate::domain::event::ResourceName;
@@ -24,8 +23,9 @@ use crate::views::lineage::answers::Holder;
 use crate::views::lineage::keys::{Entry, Space};
 use crate::views::lineage::known::{Known, Said};
 use crate::views::lineage::observe;
-use crate::views::lineage::rows::{Instant, Span};
+use crate::views::lineage::rows::{Instant, ScopeRow, Span};
 use crate::views::table::TableError;
+use crate::views::when::Window;
 
 /// A part of the time asked about in which somebody is the same party throughout.
 #[derive(Clone, Debug)]
@@ -57,16 +57,18 @@ pub fn last_together<'a>(one: &'a [Stretch], other: &'a [Stretch]) -> Option<(&'
 /// Finds out who is a party, and remembers it.
 pub struct Parties<'a> {
     pub known: &'a Known<'a>,
-    pub scope: ScopeRow,
-    pub query: &'a OverlapsQuery,
+    pub scope: ScopeId,
+    /// Where the scope's facts lie.
+    pub lies: ScopeRow,
+    window: Window,
     found: RefCell<BTreeMap<(Cidr, Entry), Stretches>>,
     /// Turns looked at beyond one for each party.
     pub more_turns: Cell<usize>,
 }
 
 impl<'a> Parties<'a> {
-    pub fn new(known: &'a Known<'a>, scope: ScopeRow, query: &'a OverlapsQuery) -> Self {
-        Self { known, scope, query, found: RefCell::default(), more_turns: Cell::default() }
+    pub fn new(known: &'a Known<'a>, scope: ScopeId, lies: ScopeRow, window: Window) -> Self {
+        Self { known, scope, lies, window, found: RefCell::default(), more_turns: Cell::default() }
     }
 
     /// When a holder of a block is a party.
@@ -77,7 +79,7 @@ impl<'a> Parties<'a> {
         }
         let turns = self.turns(cidr, entry)?;
         self.more_turns.set(self.more_turns.get() + turns.len() - 1);
-        let ends = turns.iter().skip(1).copied().chain([self.query.window.until]);
+        let ends = turns.iter().skip(1).copied().chain([self.window.until]);
         let mut stretches = Vec::new();
         for (from, until) in turns.iter().copied().zip(ends) {
             stretches.extend(self.party(cidr, entry, from)?.map(|party| Stretch { from, until, party }));
@@ -89,7 +91,7 @@ impl<'a> Parties<'a> {
 
     /// The instants at which what a holder is may change, the first one asked about among them.
     fn turns(&self, cidr: Cidr, entry: &Entry) -> Result<BTreeSet<Timestamp>, TableError> {
-        let window = self.query.window;
+        let window = self.window;
         let mut turns = BTreeSet::from([window.from]);
         if window.is_instant() {
             return Ok(turns);
@@ -110,7 +112,7 @@ impl<'a> Parties<'a> {
                     turns.extend(known.modified_in(allocation, window)?);
                 }
             }
-            turns.extend(reach::turns(rows, organization, self.scope.ipam, &accounts, window)?);
+            turns.extend(reach::turns(rows, organization, self.lies.ipam, &accounts, window)?);
         }
         turns.retain(|at| window.from <= *at && *at < window.until);
         Ok(turns)
@@ -118,7 +120,7 @@ impl<'a> Parties<'a> {
 
     /// The intervals of a holder at a block in the time asked about; notes their ends.
     fn spans(&self, entry: &Entry, cidr: Cidr, turns: &mut BTreeSet<Timestamp>) -> Result<Vec<Span>, TableError> {
-        let window = self.query.window;
+        let window = self.window;
         let mut spans = Vec::new();
         let mut last = window.until.plus_micros(-1);
         while let Some(span) = self.known.at_or_before(entry, cidr, last)?
@@ -143,7 +145,7 @@ impl<'a> Parties<'a> {
         turns: &mut BTreeSet<Timestamp>,
         accounts: &mut BTreeSet<AccountId>,
     ) -> Result<(), TableError> {
-        let (known, window) = (self.known, self.query.window);
+        let (known, window) = (self.known, self.window);
         if let Holder::Resource { attributes, .. } = &span.row.holder {
             accounts.extend(attributes.account);
         }
@@ -182,7 +184,7 @@ impl<'a> Parties<'a> {
             return Ok(None);
         };
         let custom = resource.is_none() && !planted(Bug::OverlapForgetsCustoms);
-        Ok((scope == self.query.scope && custom).then(|| OverlapParty {
+        Ok((scope == self.scope && custom).then(|| OverlapParty {
             cidr,
             kind: ResourceKind::Custom,
             id: id.to_string(),
@@ -215,14 +217,14 @@ impl<'a> Parties<'a> {
             let here = if placed.is_empty() {
                 self.sees(name.kind, &said, at)?
             } else {
-                placed.iter().any(|placed| placed.scope == self.query.scope)
+                placed.iter().any(|placed| placed.scope == self.scope)
             };
             if here {
                 speaker = Some(said);
                 break;
             }
         }
-        let placed = placed.into_iter().find(|placed| placed.scope == self.query.scope);
+        let placed = placed.into_iter().find(|placed| placed.scope == self.scope);
         Ok(speaker.map(|said| OverlapParty {
             cidr: span.cidr,
             kind: name.kind,
@@ -243,9 +245,9 @@ impl<'a> Parties<'a> {
     fn sees(&self, kind: ResourceKind, said: &ResourceAttributes, at: Timestamp) -> Result<bool, TableError> {
         let (Some(account), Some(region)) = (said.account, &said.region) else { return Ok(false) };
         let reached = self.known.head.decided_at.min(at);
-        Ok(self.scope.space != Space::Scope(self.query.scope)
-            && parties::default_space(kind) == Some(self.scope.space)
-            && reach::reaches(self.known.rows, self.known.organization, self.scope.ipam, account, region, reached)?)
+        Ok(self.lies.space != Space::Scope(self.scope)
+            && parties::default_space(kind) == Some(self.lies.space)
+            && reach::reaches(self.known.rows, self.known.organization, self.lies.ipam, account, region, reached)?)
     }
 
     /// The allocations that a resource's block is in and that are for it: they say which scopes it lies in.
