@@ -332,8 +332,11 @@ impl World {
             Effect::Append(records) => self.append(n, partition, records),
             Effect::Send(letters) => self.send_letters(n, partition, letters),
             Effect::Answer { ticket, value, repeated } => {
+                // What was decided before may be known from the views, whose reader can be ahead of the writer's: of one
+                // that is deposed and has not read so.
+                let known = if repeated { self.nodes[n].disk.covered(partition) } else { Offset(0) };
                 let writer = self.writer(n, partition);
-                let position = writer.core.position();
+                let position = writer.core.position().max(known);
                 let handed = writer.tickets.remove(&ticket).expect("a ticket is answered once");
                 let way = self.oracle.once.answered(&handed.key, handed.digest, &value, repeated, position);
                 self.coverage.hit("way", way);
