@@ -3,7 +3,10 @@
 
 Exit codes: 0 clean, 1 something is wrong (the first thing is named), 2 usage or unreadable. README.md has the format.
 """
-import bisect, hashlib, ipaddress, json, sys
+import bisect, hashlib, ipaddress, json, re, sys, uuid
+
+
+INSTANT = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z"
 
 
 class Wrong(Exception):
@@ -13,6 +16,14 @@ class Wrong(Exception):
 def check(holds, problem):
     if not holds:
         raise Wrong(problem)
+
+
+def read(text):
+    def members(pairs):
+        check(len(dict(pairs)) == len(pairs), "it says something twice")
+        return dict(pairs)
+
+    return json.loads(text, object_pairs_hook=members)
 
 
 def span(cidr):
@@ -36,7 +47,7 @@ class Blocks:
 
     def remove(self, cidr, what=None):
         at = bisect.bisect_left(self.firsts, span(cidr)[0])
-        there = at < len(self.blocks) and self.blocks[at][3] == cidr and what in (None, self.blocks[at][2])
+        there = at < len(self.blocks) and self.blocks[at][:2] == span(cidr) and what in (None, self.blocks[at][2])
         check(there, f"{cidr} is given back, and was not held so")
         del self.firsts[at], self.blocks[at]
 
@@ -54,7 +65,7 @@ class Space:
     """Pools, what was provisioned to them, and what they hold: allocations, and the CIDRs of their child pools."""
 
     def __init__(self):
-        self.ipam_of, self.pools, self.tops = {}, {}, {}
+        self.ipam_of, self.pools, self.tops, self.of_children = {}, {}, {}, set()
 
     def hold(self, pool, cidr, allocation):
         check(self.pools[pool]["has"].around(cidr), f"INV-A1: {cidr} lies in no CIDR of {pool}")
@@ -62,6 +73,7 @@ class Space:
 
     def close(self, gone, closed):
         for cascade in closed:
+            check(cascade["pool"] in gone, f"INV-P14: the cascade closes {cascade['pool']}, which stays")
             held = self.pools[cascade["pool"]]["held"]
             inside = held.inside(cascade["cidr"])
             check(len(inside) == cascade["allocations"], f"INV-P14: the cascade miscounts {cascade['cidr']}")
@@ -92,6 +104,7 @@ class Space:
                 self.tops.setdefault(pool["scope"], Blocks()).add(data["cidr"], data["pool"], "INV-C1")
             else:
                 self.hold(pool["source"], data["cidr"], data["source_allocation"])
+                self.of_children.add(data["source_allocation"])
         elif type == "PoolCidrDeprovisioned":
             check(not pool["held"].inside(data["cidr"]), f"INV-C7: {data['cidr']} is taken away with allocations in it")
             pool["has"].remove(data["cidr"])
@@ -100,6 +113,7 @@ class Space:
         elif type == "CidrAllocated":
             self.hold(data["pool"], data["cidr"], data["allocation"])
         elif type == "AllocationReleased":
+            check(data["allocation"] not in self.of_children, f"INV-C3: {data['allocation']} is released, and a child pool has it")
             pool["held"].remove(data["cidr"], data["allocation"])
         elif type == "PoolDeleted":
             gone = [data["pool"]]
@@ -113,31 +127,34 @@ class Space:
 
 def value_of(line):
     line = line.removesuffix(b"\n")
-    return bytes.fromhex(json.loads(line).removeprefix("hex:")) if line.startswith(b'"') else line
+    return bytes.fromhex(read(line).removeprefix("hex:")) if line.startswith(b'"') else line
 
 
 def verify(file):
-    manifest = json.loads(file.readline())
+    manifest = read(file.readline())
     if manifest["format"] != "ipam-audit-export-1":
         raise ValueError(f"format {manifest['format']}")
     space, previous, decided_at, commands, ends, count = Space(), None, "", set(), [], 0
     for count, line in enumerate(file, 1):
         try:
             value = value_of(line)
-            outcome = json.loads(value)
+            outcome = read(value)
+            check(outcome["schema"] == 1, f"it is of schema {outcome['schema']}")
             check(outcome["organization"] == manifest["organization"], "it is of another organisation")
-            check(outcome["revision"] == count, f"it is revision {outcome['revision']}; revision {count} comes next")
+            check(type(outcome["revision"]) is int and outcome["revision"] == count, f"it is revision {outcome['revision']}; revision {count} comes next")
             check(outcome.get("previous") == previous, "it names another hash than that of the record before")
-            check(len(outcome["decided_at"]) == 27 and outcome["decided_at"] > decided_at, "its time does not move on")
-            check(outcome["command_id"] not in commands, f"it decides {outcome['command_id']} again")
+            check(re.fullmatch(INSTANT, outcome["decided_at"]) and outcome["decided_at"] > decided_at, "its time does not move on")
+            command = uuid.UUID(outcome["command_id"])
+            check(command not in commands, f"it decides {command} again")
+            check(count > 1 or "accepted" in outcome["decision"], "no history begins with a rejection")
             for event in outcome["decision"].get("accepted", []):
                 space.fold(event["type"], event["data"])
         except Wrong as wrong:
             raise Wrong(f"line {count + 1}: {wrong}") from None
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             raise Wrong(f"line {count + 1}: it is no outcome, or names what is not there: {error!r}") from None
         previous, decided_at = hashlib.sha256(value).hexdigest(), outcome["decided_at"]
-        commands.add(outcome["command_id"])
+        commands.add(command)
         ends = (ends or [None])[:1] + [{"revision": count, "hash": previous, "decided_at": decided_at}]
         ends[0] = ends[0] or ends[1]
     named = [manifest["first"], manifest["last"]]

@@ -36,7 +36,7 @@ impl<'a> Court<'a> {
         match item {
             Item::Outcome { offset, hash, outcome, partitions } => {
                 let place = self.place(*offset);
-                self.examiner.placed(&outcome.organization, place, *partitions);
+                self.examiner.placed(outcome, *hash, place, *partitions);
                 self.examiner.outcome(outcome, *hash, place, self.mark.is_some());
             }
             Item::Unreadable { record, hash, why } => {

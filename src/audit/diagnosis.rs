@@ -9,6 +9,7 @@ use super::judge::Complaint;
 use super::report::{Kind, Place};
 use crate::domain::digest::Digest;
 use crate::domain::id::Revision;
+use crate::domain::outcome::Outcome;
 
 /// One record of the organisation, as evidence.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +19,19 @@ pub(super) struct Link {
     pub valid: bool,
     pub revision: Option<Revision>,
     pub previous: Option<Digest>,
+    pub hash: Digest,
+}
+
+impl Link {
+    pub(super) fn of(outcome: &Outcome, hash: Digest, place: Place) -> Self {
+        Self { place, valid: true, revision: outcome.revision, previous: outcome.previous, hash }
+    }
+}
+
+/// What somebody outside of the history says of its last record: the manifest of an export.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Witness {
+    pub revision: Revision,
     pub hash: Digest,
 }
 
@@ -32,20 +46,22 @@ pub(super) struct Named {
 
 /// A record that does not fit, and what it was held against.
 pub(super) struct Case<'a> {
+    pub suspect: Link,
     /// All records of the organisation, in the order in which they stand.
     pub links: &'a [Link],
-    /// Which of them does not fit.
+    /// Which of them the suspect is; their number when it is none of them.
     pub at: usize,
     /// The last that did.
     pub last: Option<Last>,
     pub complaint: &'a Complaint,
+    pub witness: Option<Witness>,
 }
 
 impl Case<'_> {
-    /// Names what was done. `None` when the record is not among the links.
-    pub(super) fn name(&self) -> Option<Named> {
-        let suspect = *self.links.get(self.at)?;
-        Some(match (self.complaint, suspect.revision) {
+    /// Names what was done.
+    pub(super) fn name(&self) -> Named {
+        let suspect = self.suspect;
+        match (self.complaint, suspect.revision) {
             (Complaint::Unattached, _) | (_, None) => self.without_revision(suspect),
             (Complaint::Revision { expected }, Some(revision)) if revision < *expected => {
                 self.again(suspect, revision, *expected)
@@ -62,7 +78,7 @@ impl Case<'_> {
             (Complaint::Unreadable(problem), Some(revision)) => {
                 self.as_written(suspect, revision, Kind::Unreadable, problem.clone())
             }
-        })
+        }
     }
 
     fn without_revision(&self, suspect: Link) -> Named {
@@ -94,10 +110,11 @@ impl Case<'_> {
         }
         let follower =
             self.before(|link| link.valid && link.revision == Some(revision.next()) && expected > revision.next());
-        match follower.or_else(|| self.after(revision.next())).map(|follower| follower.previous) {
-            Some(previous) if previous == Some(suspect.hash) => {
+        let follower = follower.map(|follower| (follower.previous, format!("revision {}", revision.next())));
+        match follower.or_else(|| self.voucher(revision)) {
+            Some((hash, who)) if hash == Some(suspect.hash) => {
                 let problem = format!(
-                    "another record of this revision stands at {}, and the one after names that one",
+                    "another record of this revision stands at {}, and {who} names that one",
                     suspect.place
                 );
                 named(Kind::Inserted, first, problem)
@@ -188,10 +205,12 @@ impl Case<'_> {
             );
             return named(Kind::Inserted, last_link, problem);
         }
-        match self.after(revision.next()) {
-            Some(follower) if follower.previous != Some(suspect.hash) => {
-                let problem = "it names a hash that the record before it does not have, and the record after it names another than its own";
-                named(Kind::Changed, suspect, problem.to_owned())
+        match self.voucher(revision) {
+            Some((hash, who)) if hash != Some(suspect.hash) => {
+                let problem = format!(
+                    "it names a hash that the record before it does not have, and {who} names another than its own"
+                );
+                named(Kind::Changed, suspect, problem)
             }
             Some(_) => {
                 let problem = format!("its bytes are not those that revision {revision} names as the record before");
@@ -213,10 +232,9 @@ impl Case<'_> {
             let problem = format!("{problem}; another record of this revision is at {}", genuine.place);
             return named(Kind::Inserted, suspect, problem);
         }
-        match self.after(revision.next()) {
-            Some(follower) if follower.previous != Some(suspect.hash) => {
-                let problem =
-                    format!("its bytes are not those that revision {} names; as they stand {problem}", revision.next());
+        match self.voucher(revision) {
+            Some((hash, who)) if hash != Some(suspect.hash) => {
+                let problem = format!("its bytes are not those that {who} names; as they stand {problem}");
                 named(Kind::Changed, suspect, problem)
             }
             _ => named(kind, suspect, problem),
@@ -228,6 +246,15 @@ impl Case<'_> {
             link.revision.is_some_and(|before| before.next() == revision) && Some(link.hash) == suspect.previous
         });
         before || self.after(revision.next()).is_some_and(|follower| follower.previous == Some(suspect.hash))
+    }
+
+    /// The hash that a record of this revision has by whoever names it, and who that is.
+    fn voucher(&self, revision: Revision) -> Option<(Option<Digest>, String)> {
+        if let Some(follower) = self.after(revision.next()) {
+            return Some((follower.previous, format!("revision {}", revision.next())));
+        }
+        let witness = self.witness.filter(|witness| witness.revision == revision)?;
+        Some((Some(witness.hash), "the manifest".to_owned()))
     }
 
     fn last_revision(&self) -> Revision {

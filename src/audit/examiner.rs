@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::chain::Last;
-use super::diagnosis::{Case, Link};
+use super::diagnosis::{Case, Link, Witness};
 use super::judge::{Complaint, Judge};
 use super::kept::Kept;
 use super::report::{Finding, Head, Kind, Place, Report};
@@ -38,7 +38,7 @@ enum Followed {
 #[derive(Debug)]
 struct Suspect {
     organization: OrganizationId,
-    place: Place,
+    link: Link,
     last: Option<Last>,
     complaint: Complaint,
 }
@@ -83,10 +83,19 @@ impl<'a> Examiner<'a> {
         }
         self.report.trusted += u64::from(trusted);
         let organization = &outcome.organization;
+        let kept = self.kept.and_then(|kept| kept.answered_by(outcome));
         let followed = match self.judges.get_mut(organization) {
             Some(followed) => followed,
-            None if outcome.revision.is_none() && outcome.events().is_empty() => {
+            None if outcome.revision.is_none() && matches!(outcome.decision, Decision::Rejected(_)) => {
                 self.report.unattached += 1;
+                match kept {
+                    Some(Err(problem)) => {
+                        let (organization, revision, kind) = (Some(organization.clone()), None, Kind::Wrong);
+                        self.report.findings.push(Finding { place, organization, revision, kind, problem });
+                    }
+                    Some(Ok(())) => self.report.proved += 1,
+                    None => {}
+                }
                 return;
             }
             None => self
@@ -96,21 +105,18 @@ impl<'a> Examiner<'a> {
         };
         let Followed::Sound(judge) = followed else { return };
         let last = judge.last();
-        let kept = self.kept.and_then(|kept| kept.digest_of(outcome));
-        let judged = judge.add(outcome, hash, place, trusted).and_then(|()| match kept {
-            Some(kept) if kept != outcome.digest => Err(Complaint::Rule(format!(
-                "it says that it answers a command with digest {}; the one that was kept has {kept}",
-                outcome.digest
-            ))),
-            _ => Ok(()),
-        });
+        let is_kept = kept.is_some();
+        let judged = judge
+            .add(outcome, hash, place, trusted)
+            .and_then(|()| kept.unwrap_or(Ok(())).map_err(Complaint::Rule));
         if let Err(complaint) = judged {
             *followed = Followed::Broken;
-            if !self.explained_by_unreadable(outcome, &complaint) {
-                self.suspects.push(Suspect { organization: organization.clone(), place, last, complaint });
+            if !self.explained_by_unreadable(outcome, last, &complaint) {
+                let link = Link::of(outcome, hash, place);
+                self.suspects.push(Suspect { organization: organization.clone(), link, last, complaint });
             }
         } else {
-            self.report.proved += u64::from(kept.is_some());
+            self.report.proved += u64::from(is_kept);
         }
     }
 
@@ -120,6 +126,14 @@ impl<'a> Examiner<'a> {
             self.unreadable.push(Unreadable { place, hash, why });
             return;
         };
+        if peek.revision.is_none() && !self.judges.contains_key(&peek.organization) {
+            // Part of no history, as far as it can be read.
+            let (organization, revision, kind) = (Some(peek.organization), None, Kind::Unreadable);
+            let problem = format!("{why}; nothing behind it tells whether it was changed");
+            self.report.findings.push(Finding { place, organization, revision, kind, problem });
+            return;
+        }
+        let link = peek.link(place, true, hash);
         let organization = peek.organization;
         let last = match self.judges.insert(organization.clone(), Followed::Broken) {
             Some(Followed::Broken) => return,
@@ -134,29 +148,41 @@ impl<'a> Examiner<'a> {
         } else {
             Complaint::Previous
         };
-        self.suspects.push(Suspect { organization, place, last, complaint });
+        self.suspects.push(Suspect { organization, link, last, complaint });
     }
 
     /// Whether an organisation is where the ledger's number of partitions puts it. Asked once for each.
-    pub(super) fn placed(&mut self, organization: &OrganizationId, place: Place, partitions: u32) {
+    pub(super) fn placed(&mut self, outcome: &Outcome, hash: Digest, place: Place, partitions: u32) {
         let Place::Log { partition, .. } = place else { return };
+        let organization = &outcome.organization;
         if self.judges.contains_key(organization) || partition_of(organization, partitions) == partition {
             return;
         }
         let complaint = Complaint::Rule(format!("partition {} decides it", partition_of(organization, partitions)));
         self.judges.insert(organization.clone(), Followed::Broken);
-        self.suspects.push(Suspect { organization: organization.clone(), place, last: None, complaint });
+        let link = Link::of(outcome, hash, place);
+        self.suspects.push(Suspect { organization: organization.clone(), link, last: None, complaint });
+    }
+
+    /// Follows an organisation from before its first record.
+    pub(super) fn expect(&mut self, organization: &OrganizationId) {
+        self.judges.insert(organization.clone(), Followed::Sound(Box::new(Judge::new(organization))));
+    }
+
+    /// Follows an organisation no further: something that is wrong with it was found.
+    pub(super) fn give_up(&mut self, organization: &OrganizationId) {
+        self.judges.insert(organization.clone(), Followed::Broken);
     }
 
     /// Whether this would be the next record of its organisation.
     pub(super) fn goes_on(&self, peek: &Peek) -> bool {
-        match self.judges.get(&peek.organization) {
-            Some(Followed::Broken) => false,
-            Some(Followed::Sound(judge)) => judge
-                .head()
-                .is_some_and(|head| peek.revision == Some(head.revision.next()) && peek.previous == Some(head.hash)),
-            None => peek.revision == Some(Revision(1)) && peek.previous.is_none(),
-        }
+        let head = match self.judges.get(&peek.organization) {
+            Some(Followed::Broken) => return false,
+            Some(Followed::Sound(judge)) => judge.head(),
+            None => None,
+        };
+        let next = head.map_or(Revision(1), |head| head.revision.next());
+        peek.revision == Some(next) && peek.previous == head.map(|head| head.hash)
     }
 
     /// Holds the histories against the heads that a checkpoint of this partition names.
@@ -247,13 +273,17 @@ impl<'a> Examiner<'a> {
         self.suspects.iter().map(|suspect| (suspect.organization.clone(), Vec::new())).collect()
     }
 
-    /// Names what is wrong, by the evidence.
-    pub(super) fn conclude(mut self, evidence: &BTreeMap<OrganizationId, Vec<Link>>) -> Report {
-        for Suspect { organization, place, last, complaint } in &self.suspects {
+    /// Names what is wrong, by the evidence. A `witness` knows how the one history that was looked at ended.
+    pub(super) fn conclude(
+        mut self,
+        evidence: &BTreeMap<OrganizationId, Vec<Link>>,
+        witness: Option<Witness>,
+    ) -> Report {
+        for Suspect { organization, link, last, complaint } in &self.suspects {
             let links = evidence.get(organization).map(Vec::as_slice).unwrap_or_default();
-            let at = links.iter().position(|link| link.place == *place).unwrap_or(links.len());
-            let case = Case { links, at, last: *last, complaint };
-            let Some(named) = case.name() else { continue };
+            // What was read a second time may hold less than before: the suspicion stands all the same.
+            let at = links.iter().position(|other| other.place == link.place).unwrap_or(links.len());
+            let named = Case { suspect: *link, links, at, last: *last, complaint, witness }.name();
             self.report.findings.push(Finding {
                 place: named.place,
                 organization: Some(organization.clone()),
@@ -262,9 +292,16 @@ impl<'a> Examiner<'a> {
                 problem: named.problem,
             });
         }
-        for Unreadable { place, why, .. } in self.unreadable {
-            let problem = format!("{why}; nothing behind it tells whether it was changed");
-            let kind = Kind::Unreadable;
+        let alone = self.unreadable.len() == 1;
+        for Unreadable { place, hash, why } in self.unreadable {
+            let named = witness.map(|witness| witness.hash).filter(|_| alone && self.suspects.is_empty());
+            let (kind, problem) = match named {
+                Some(named) if named != hash => {
+                    (Kind::Changed, format!("{why}, and its bytes are not those that the manifest names"))
+                }
+                Some(_) => (Kind::Unreadable, format!("{why}; it is as it was written")),
+                None => (Kind::Unreadable, format!("{why}; nothing behind it tells whether it was changed")),
+            };
             self.report.findings.push(Finding { place, organization: None, revision: None, kind, problem });
         }
         self.report.findings.sort_by_key(|finding| finding.place);
@@ -279,12 +316,15 @@ impl<'a> Examiner<'a> {
     }
 
     /// A revision that is missing here may be a record that could not be read.
-    fn explained_by_unreadable(&mut self, outcome: &Outcome, complaint: &Complaint) -> bool {
+    fn explained_by_unreadable(&mut self, outcome: &Outcome, last: Option<Last>, complaint: &Complaint) -> bool {
         let Complaint::Revision { expected } = complaint else { return false };
-        if outcome.revision != Some(expected.next()) || self.unreadable.is_empty() {
+        if outcome.revision != Some(expected.next()) {
             return false;
         }
-        let Unreadable { place, hash, why } = self.unreadable.remove(0);
+        let named = self.unreadable.iter().position(|one| outcome.previous == Some(one.hash));
+        let between = || self.unreadable.iter().position(|one| last.is_none_or(|last| last.place < one.place));
+        let Some(at) = named.or_else(between) else { return false };
+        let Unreadable { place, hash, why } = self.unreadable.remove(at);
         let (kind, problem) = if outcome.previous == Some(hash) {
             (Kind::Unreadable, format!("{why}; it is as it was written"))
         } else {

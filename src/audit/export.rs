@@ -10,6 +10,7 @@ use std::io::{self, BufRead, Write};
 use serde::{Deserialize, Serialize};
 
 use super::checkpoint::{hex, unhexed};
+use super::diagnosis::Witness;
 use super::examiner::{Examiner, Peek};
 use super::report::{Finding, Kind, Place, Report};
 use super::verify::Asked;
@@ -163,6 +164,8 @@ pub fn verify_file<R: BufRead>(
         return Err(malformed(format!("its format is {}; this program reads {FORMAT}", manifest.format)));
     }
     let mut examiner = Examiner::new(asked.commands);
+    examiner.expect(&manifest.organization);
+    let mut ends = None;
     let mut signed = asked.checkpoint.and_then(|checkpoint| checkpoint.heads.get(&manifest.organization)).copied();
     let mut records = 0;
     while let Some(line) = lines.next()? {
@@ -171,6 +174,8 @@ pub fn verify_file<R: BufRead>(
         let hash = Digest::of(&value);
         match decode_outcome(&value) {
             Ok(outcome) if outcome.organization == manifest.organization => {
+                let end = End { revision: outcome.revision.unwrap_or_default(), hash, decided_at: outcome.decided_at };
+                ends = Some((ends.map_or(end, |(first, _)| first), end));
                 examiner.outcome(&outcome, hash, place, signed.is_some());
                 if signed.is_some_and(|head| outcome.revision == Some(head.revision)) {
                     examiner.hold_against(
@@ -183,14 +188,19 @@ pub fn verify_file<R: BufRead>(
             Ok(outcome) => {
                 let problem =
                     format!("it is of another organisation than the manifest names, {}", manifest.organization);
-                let (organization, revision) = (Some(outcome.organization), outcome.revision);
-                let kind = Kind::Inserted;
+                let (revision, previous) = (outcome.revision, outcome.previous);
+                let here = Peek { organization: manifest.organization.clone(), revision, previous };
+                let kind = if examiner.goes_on(&here) { Kind::Changed } else { Kind::Inserted };
+                if kind == Kind::Changed {
+                    examiner.give_up(&manifest.organization);
+                }
+                let organization = Some(outcome.organization);
                 examiner.report.findings.push(Finding { place, organization, revision, kind, problem });
             }
             Err(error) => examiner.unreadable(&value, hash, place, error.to_string()),
         }
     }
-    hold_against_manifest(&mut examiner, &manifest, records, lines.number);
+    hold_against_manifest(&mut examiner, &manifest, records, ends);
     if let Some(head) = signed.filter(|_| examiner.is_clean()) {
         let place = Place::File { line: lines.number };
         examiner.hold_against([(&manifest.organization, head)].into_iter(), place, true);
@@ -206,20 +216,26 @@ pub fn verify_file<R: BufRead>(
             }
         }
     }
-    let mut report = examiner.conclude(&evidence);
+    let witness = Witness { revision: manifest.last.revision, hash: manifest.last.hash };
+    let mut report = examiner.conclude(&evidence, Some(witness));
     report.records = records;
     report.ledger = Some(manifest.ledger);
     Ok((manifest, report))
 }
 
-fn hold_against_manifest(examiner: &mut Examiner<'_>, manifest: &Manifest, records: u64, line: u64) {
+fn hold_against_manifest(
+    examiner: &mut Examiner<'_>,
+    manifest: &Manifest,
+    records: u64,
+    found: Option<(End, End)>,
+) {
     if !examiner.is_clean() {
         return;
     }
     let ends = examiner.last(&manifest.organization);
     let (last, organization) = (manifest.last, Some(manifest.organization.clone()));
     let revision = ends.map_or(Revision(0), |ends| ends.moment.revision);
-    let place = ends.map_or(Place::File { line }, |ends| ends.place);
+    let place = ends.map_or(Place::File { line: 1 }, |ends| ends.place);
     let (kind, place, problem) = if revision < last.revision {
         let next = revision.next();
         (Kind::Dropped, place, format!("it is the last; revisions {next} to {} are missing behind it", last.revision))
@@ -228,8 +244,11 @@ fn hold_against_manifest(examiner: &mut Examiner<'_>, manifest: &Manifest, recor
         (Kind::Inserted, place, problem)
     } else if ends.is_some_and(|ends| ends.hash != last.hash) {
         (Kind::Changed, place, "its bytes are not those that the manifest names as the last".to_owned())
-    } else if records != manifest.records || manifest.first.revision != Revision(1) {
+    } else if records != manifest.records {
         let problem = format!("the manifest names {} records; all {records} are sound", manifest.records);
+        (Kind::Changed, Place::File { line: 1 }, problem)
+    } else if found != Some((manifest.first, manifest.last)) {
+        let problem = "what the manifest says of the first and last record is not what is there".to_owned();
         (Kind::Changed, Place::File { line: 1 }, problem)
     } else {
         return;

@@ -9,7 +9,7 @@ use super::invariants::Invariants;
 use super::report::{Head, Place};
 use crate::domain::digest::Digest;
 use crate::domain::id::{OrganizationId, Revision};
-use crate::domain::outcome::Outcome;
+use crate::domain::outcome::{Decision, Outcome};
 use crate::domain::{State, apply_outcome};
 
 /// How an outcome does not fit.
@@ -59,6 +59,10 @@ impl Judge {
     ) -> Result<(), Complaint> {
         let moment = outcome.moment().ok_or(Complaint::Unattached)?;
         self.chain.add(moment, outcome, hash, place, trusted)?;
+        if !trusted && moment.revision == Revision(1) && matches!(outcome.decision, Decision::Rejected(_)) {
+            let problem = "it is a rejection, and no history begins with one: the organisation was not there yet";
+            return Err(Complaint::Rule(problem.to_owned()));
+        }
         for event in outcome.events() {
             let checked = self.invariants.add(event);
             if !trusted {

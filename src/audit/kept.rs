@@ -10,9 +10,10 @@ use crate::domain::id::{CommandId, OrganizationId};
 use crate::domain::outcome::Outcome;
 use crate::log::wire::{Decoded, Undecodable, decode_command};
 
-/// Digests of commands by organisation and id. Looked up, never listed.
+/// Digests of commands by organisation and id. Looked up, never listed. An id that was used again for something else has
+/// several: the first that came was decided, the others were refused without a record.
 #[derive(Debug, Default)]
-pub struct Kept(HashMap<(OrganizationId, CommandId), Digest>);
+pub struct Kept(HashMap<(OrganizationId, CommandId), Vec<Digest>>);
 
 impl Kept {
     /// Adds a command as it was sent.
@@ -24,19 +25,25 @@ impl Kept {
             Decoded::Command(command) => (command.organization, command.id, command.digest),
             Decoded::Malformed(envelope, _) => (envelope.organization, envelope.id, envelope.digest),
         };
-        self.0.insert((organization, id), digest);
+        self.0.entry((organization, id)).or_default().push(digest);
         Ok(())
     }
 
     pub fn count(&self) -> usize {
-        self.0.len()
+        self.0.values().map(Vec::len).sum()
     }
 
-    /// The digest of the command that this outcome says it answers.
-    pub(super) fn digest_of(&self, outcome: &Outcome) -> Option<Digest> {
+    /// Whether the command that this outcome says it answers is one that was kept; `None` when none of its id was.
+    pub(super) fn answered_by(&self, outcome: &Outcome) -> Option<Result<(), String>> {
         if self.0.is_empty() {
             return None;
         }
-        self.0.get(&(outcome.organization.clone(), outcome.command_id)).copied()
+        let kept = self.0.get(&(outcome.organization.clone(), outcome.command_id))?;
+        if kept.contains(&outcome.digest) {
+            return Some(Ok(()));
+        }
+        let kept = kept.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ");
+        let digest = outcome.digest;
+        Some(Err(format!("it says that it answers a command with digest {digest}; the one that was kept has {kept}")))
     }
 }

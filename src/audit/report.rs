@@ -162,6 +162,13 @@ impl fmt::Display for Finding {
     }
 }
 
+impl Finding {
+    /// Something that is no organisation's.
+    pub(super) fn of_log(place: Place, kind: Kind, problem: String) -> Self {
+        Self { place, organization: None, revision: None, kind, problem }
+    }
+}
+
 impl Report {
     /// Adds what was found in another partition.
     pub(super) fn add(&mut self, other: Self) {

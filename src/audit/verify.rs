@@ -12,11 +12,11 @@ use super::court::Court;
 use super::examiner::Peek;
 use super::kept::Kept;
 use super::reigns::Stuck;
-use super::report::{Finding, Place, Report};
+use super::report::{Finding, Kind, Place, Report};
 use super::walk::{Outlet, each_outcome, home, walk};
 use crate::domain::digest::Digest;
 use crate::domain::id::OrganizationId;
-use crate::log::record::Partition;
+use crate::log::record::{LedgerId, Offset, Partition};
 use crate::log::{Log, ReadError};
 
 /// Batches between the thread that reads and the one that judges.
@@ -60,19 +60,46 @@ pub fn verify(log: &dyn Log, asked: &Asked<'_>, seen: &(dyn Fn(u64) + Sync)) -> 
         }
     });
     let mut whole = Report::default();
-    for report in reports {
+    let there = log.partitions()?;
+    let mut expected = asked.checkpoint.map(|checkpoint| (checkpoint.ledger, checkpoint.partitions));
+    for (report, partition) in reports.into_iter().zip(partitions) {
         let report = report.into_inner().unwrap_or_else(PoisonError::into_inner);
-        whole.add(report.expect("a worker takes every partition, and ends or panics")?);
+        let (mut report, opened) = report.expect("a worker takes every partition, and ends or panics")?;
+        let found = report.admissions.get(&partition).and_then(|admission| admission.reign);
+        if let Some((found, offset)) = found.map(|reign| (reign.ledger, reign.partitions)).zip(opened) {
+            let place = Place::Log { partition, offset };
+            if let Some(problem) = of_another_ledger(*expected.get_or_insert(found), found) {
+                report.heads.clear();
+                report.findings.push(Finding::of_log(place, Kind::Inserted, problem));
+            }
+        }
+        whole.add(report);
+    }
+    if let Some((_, partitions)) = expected.filter(|(_, partitions)| there < *partitions) {
+        let place = Place::Log { partition: Partition(there), offset: Offset(0) };
+        let problem = format!("the ledger has {partitions} partitions; this log holds {there}");
+        whole.findings.push(Finding::of_log(place, Kind::Dropped, problem));
     }
     Ok(whole)
 }
 
+/// All partitions of a log are of one ledger, and agree on their number. What is wrong with this one.
+fn of_another_ledger(expected: (LedgerId, u32), found: (LedgerId, u32)) -> Option<String> {
+    if expected.0 != found.0 {
+        return Some(format!("this partition is of ledger {}; the others, or the checkpoint, are of {}", found.0, expected.0));
+    }
+    (expected.1 != found.1).then(|| {
+        format!("this partition's opening names {} partitions; the others, or the checkpoint, name {}", found.1, expected.1)
+    })
+}
+
+/// What is wrong in a partition, and where its first reign was opened.
 fn verify_partition(
     log: &dyn Log,
     partition: Partition,
     asked: &Asked<'_>,
     seen: &(dyn Fn(u64) + Sync),
-) -> Result<Report, ReadError> {
+) -> Result<(Report, Option<Offset>), ReadError> {
     let end = log.end(partition)?;
     let mut court = Court::new(partition, asked.organization, asked.checkpoint, asked.commands);
     let mark = court.mark;
@@ -114,7 +141,7 @@ fn verify_partition(
         let (organization, revision) = missing.unzip();
         examiner.report.findings.push(Finding { place, organization, revision, kind, problem });
     }
-    let mut report = examiner.conclude(&evidence);
+    let mut report = examiner.conclude(&evidence, None);
     report.partitions = 1;
     let unshown = end.0.saturating_sub(walked.admission.next.0);
     report.unshown.extend((unshown > 0).then_some((partition, unshown)));
@@ -122,5 +149,5 @@ fn verify_partition(
     report.void = walked.reigns.void;
     report.ledger = walked.admission.reign.map(|reign| reign.ledger);
     report.admissions.insert(partition, walked.admission);
-    Ok(report)
+    Ok((report, walked.opened))
 }

@@ -58,6 +58,8 @@ impl Outlet {
 pub(super) struct Walked {
     pub admission: Admission,
     pub reigns: Reigns,
+    /// Where the first reign was opened.
+    pub opened: Option<Offset>,
     pub records: u64,
 }
 
@@ -75,7 +77,7 @@ pub(super) fn walk(
     seen: &(dyn Fn(u64) + Sync),
 ) -> Result<Walked, ReadError> {
     let mut reader = log.reader(partition, Offset(0))?;
-    let mut walked = Walked { admission: Admission::default(), reigns: Reigns::default(), records: 0 };
+    let mut walked = Walked { admission: Admission::default(), reigns: Reigns::default(), opened: None, records: 0 };
     let mut mark = mark.map(|mark| mark.next);
     while walked.admission.next < end {
         let Some(records) = some(log, reader.as_mut(), partition, end)? else { break };
@@ -104,6 +106,7 @@ fn admit(walked: &mut Walked, record: Record, only: Option<&OrganizationId>) -> 
     match walked.admission.admit(&record) {
         Verdict::Opened(_) => {
             walked.reigns.open();
+            walked.opened.get_or_insert(offset);
             None
         }
         Verdict::Passed(_) => None,
@@ -137,8 +140,12 @@ fn admit(walked: &mut Walked, record: Record, only: Option<&OrganizationId>) -> 
 fn belongs_to(value: &[u8], organization: &OrganizationId) -> bool {
     // As this program writes it; anybody else's takes longer.
     const BEGIN: &[u8] = br#"{"schema":1,"organization":""#;
-    if let Some(rest) = value.strip_prefix(BEGIN) {
-        return rest.strip_prefix(organization.as_str().as_bytes()).is_some_and(|rest| rest.starts_with(b"\""));
+    if let Some(rest) = value.strip_prefix(BEGIN)
+        && let Some(id) = rest.split(|byte| *byte == b'"').next()
+        // A letter may be written as an escape.
+        && !id.contains(&b'\\')
+    {
+        return id == organization.as_str().as_bytes();
     }
     Peek::at(value).is_none_or(|peek| peek.organization == *organization)
 }

@@ -100,6 +100,10 @@ impl Admission {
         if said_otherwise && !planted(Bug::AdmissionHeaderUnchecked) {
             return Err(Void::UnreadableOpening);
         }
+        // No organisation would have a partition.
+        if opened.partitions == 0 {
+            return Err(Void::UnreadableOpening);
+        }
         let expected = self.next_epoch();
         if opened.epoch != expected && !planted(Bug::AdmissionEpochNotNext) {
             return Err(Void::EpochNotNext { expected, found: opened.epoch });

@@ -90,7 +90,8 @@ pub struct EpochOpened {
     pub epoch: Epoch,
     pub writer: WriterId,
     pub ledger: LedgerId,
-    /// The number of partitions of this ledger, for ever.
+    /// The number of partitions of this ledger, for ever. An opening that names none is void.
+    #[schemars(range(min = 1))]
     pub partitions: u32,
 }
 

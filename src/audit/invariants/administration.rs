@@ -34,6 +34,10 @@ impl Administration {
     }
 
     pub(super) fn add(&mut self, event: &Event) -> Checked {
+        let exists = self.lone.is_some() || self.management.is_some();
+        ensure(exists || matches!(event, Event::OrganizationCreated(_)), "INV-O2", || {
+            "something happens in an organisation that was not created".to_owned()
+        })?;
         match event {
             Event::OrganizationCreated(event) => {
                 ensure(self.management.is_none() && self.lone.is_none(), "INV-O2", || {

@@ -59,9 +59,4 @@ impl<T> Disjoint<T> {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
-
-    /// What the blocks are for, in the order of the blocks.
-    pub fn holders(&self) -> impl Iterator<Item = &T> {
-        self.0.values().map(|(_, holder)| holder)
-    }
 }

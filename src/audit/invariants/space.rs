@@ -1,6 +1,6 @@
 //! INV-S, P, C, A and R: scopes, pools, what they were given, and what they hand out.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::disjoint::Disjoint;
 use super::rules::Rules;
@@ -33,7 +33,16 @@ pub(super) struct Space {
     /// Per scope, the CIDRs of its top-level pools.
     top: BTreeMap<ScopeId, Disjoint<PoolId>>,
     /// Looked up, never listed.
-    allocations: HashMap<AllocationId, (PoolId, Cidr)>,
+    allocations: HashMap<AllocationId, Block>,
+}
+
+/// What a pool hands out under one allocation.
+#[derive(Clone, Copy, Debug)]
+struct Block {
+    pool: PoolId,
+    cidr: Cidr,
+    /// It is a CIDR of a child pool, and goes with it.
+    is_provisioned: bool,
 }
 
 impl Space {
@@ -72,6 +81,7 @@ impl Space {
                 pool.rules.check(event.pool, pool.family)?;
             }
             Event::PoolDeleted(event) => {
+                self.pool_mut(event.pool)?;
                 let mut gone = vec![event.pool];
                 let mut next = 0;
                 while let Some(parent) = gone.get(next).copied() {
@@ -90,31 +100,37 @@ impl Space {
                     format!("{} is taken from pool {}, which does not have it", event.cidr, event.pool)
                 })?;
                 let (source, scope) = (pool.source, pool.scope);
-                match source {
-                    Some(source) => self.end_in(source, event.cidr, event.source_allocation)?,
-                    None => {
+                match (source, event.source_allocation) {
+                    (Some(source), Some(allocation)) => self.end_in(source, event.cidr, Some(allocation))?,
+                    (None, None) => {
                         self.top.entry(scope).or_default().remove(event.cidr);
                     }
+                    _ => return Err(apart(event.cidr, event.pool)),
                 }
             }
             Event::CidrAllocated(event) => {
                 let pool = self.pool_mut(event.pool)?;
                 pool.rules.admit(event.pool, pool.family, event.cidr, event.resource.as_ref())?;
-                self.hold(event.pool, event.cidr, event.allocation)?;
+                let (pool, cidr) = (event.pool, event.cidr);
+                self.hold(event.allocation, Block { pool, cidr, is_provisioned: false })?;
             }
             Event::AllocationModified(event) => {
                 let allocation = event.allocation;
-                let (id, cidr) = self
-                    .allocations
-                    .get(&allocation)
-                    .copied()
-                    .ok_or_else(|| format!("allocation {allocation} does not exist"))?;
+                let block = self.allocations.get(&allocation).copied();
+                let Block { pool: id, cidr, .. } =
+                    block.ok_or_else(|| format!("allocation {allocation} does not exist"))?;
                 if let Some(claim) = &event.resource {
                     let pool = self.pool_mut(id)?;
                     pool.rules.admit(id, pool.family, cidr, Some(claim))?;
                 }
             }
-            Event::AllocationReleased(event) => self.end_in(event.pool, event.cidr, Some(event.allocation))?,
+            Event::AllocationReleased(event) => {
+                let of_child = self.allocations.get(&event.allocation).is_some_and(|block| block.is_provisioned);
+                ensure(!of_child, "INV-C3", || {
+                    format!("{} is released, which a child pool still has", event.allocation)
+                })?;
+                self.end_in(event.pool, event.cidr, Some(event.allocation))?;
+            }
             _ => {}
         }
         Ok(())
@@ -179,22 +195,23 @@ impl Space {
                 top.insert(cidr, id);
                 Ok(())
             }
-            (Some(source), Some(allocation)) => self.hold(source, cidr, allocation),
-            _ => Err(format!(
-                "INV-C3 is broken: {cidr} of pool {id} and its allocation in the source pool do not appear together"
-            )),
+            (Some(source), Some(allocation)) => {
+                self.hold(allocation, Block { pool: source, cidr, is_provisioned: true })
+            }
+            _ => Err(apart(cidr, id)),
         }
     }
 
     /// INV-A1: an allocation lies inside one CIDR of its pool and shares no address with another.
-    fn hold(&mut self, id: PoolId, cidr: Cidr, allocation: AllocationId) -> Checked {
+    fn hold(&mut self, allocation: AllocationId, block: Block) -> Checked {
+        let Block { pool: id, cidr, .. } = block;
         let pool = self.pool_mut(id)?;
         ensure(pool.provisioned.contains(cidr), "INV-A1", || format!("{cidr} lies in no CIDR of pool {id}"))?;
         if let Some(other) = pool.held.in_the_way(cidr) {
             return Err(format!("INV-A1 is broken: {cidr} of {allocation} overlaps {other} in pool {id}"));
         }
         pool.held.insert(cidr, allocation);
-        let again = self.allocations.insert(allocation, (id, cidr)).is_some();
+        let again = self.allocations.insert(allocation, block).is_some();
         ensure(!again, "INV-A1", || format!("allocation id {allocation} is used twice"))
     }
 
@@ -211,11 +228,18 @@ impl Space {
         Ok(())
     }
 
-    /// Drops these pools with all that is in them; a cascade's own count is held against what was there.
+    /// Drops these pools with all that is in them: the cascade names each of their CIDRs and no other, and its own
+    /// counts are held against what was there.
     fn drop_pools(&mut self, gone: &[PoolId], closed: &[ClosedCidr]) -> Checked {
+        let named: BTreeSet<_> = gone.iter().copied().collect();
+        let mut freed = Vec::with_capacity(closed.len());
         for cascade in closed {
+            ensure(named.contains(&cascade.pool), "INV-P14", || {
+                format!("the cascade closes {} of pool {}, which stays", cascade.cidr, cascade.pool)
+            })?;
             let pool = self.pool_mut(cascade.pool)?;
-            ensure(pool.provisioned.contains(cascade.cidr), "INV-P14", || {
+            freed.push((pool.source, pool.scope, cascade.cidr));
+            ensure(pool.provisioned.remove(cascade.cidr).is_some(), "INV-P14", || {
                 format!("the cascade closes {} of pool {}, which does not have it", cascade.cidr, cascade.pool)
             })?;
             let ended = pool.held.take_inside(cascade.cidr);
@@ -233,19 +257,24 @@ impl Space {
         for id in gone {
             let Some(pool) = self.pools.remove(id) else { continue };
             ensure(pool.held.is_empty(), "INV-P14", || format!("pool {id} is deleted with allocations in it"))?;
-            for cidr in pool.provisioned.holders().copied() {
-                match pool.source {
-                    // The parent is still there unless it goes with the child.
-                    Some(source) if self.pools.contains_key(&source) && !gone.contains(&source) => {
-                        self.end_in(source, cidr, None)?;
-                    }
-                    Some(_) => {}
-                    None => {
-                        self.top.entry(pool.scope).or_default().remove(cidr);
-                    }
+            ensure(pool.provisioned.is_empty(), "INV-P14", || {
+                format!("pool {id} is deleted with CIDRs that the cascade does not name")
+            })?;
+        }
+        for (source, scope, cidr) in freed {
+            match source {
+                // The parent is still there unless it goes with the child.
+                Some(source) if self.pools.contains_key(&source) => self.end_in(source, cidr, None)?,
+                Some(_) => {}
+                None => {
+                    self.top.entry(scope).or_default().remove(cidr);
                 }
             }
         }
         Ok(())
     }
+}
+
+fn apart(cidr: Cidr, pool: PoolId) -> String {
+    format!("INV-C3 is broken: {cidr} of pool {pool} and its allocation in the source pool do not come and go together")
 }

@@ -111,7 +111,7 @@ fn every_kind_of_tampering_is_named_as_what_it_is() {
             ),
             Kind::Inserted,
             5,
-            "the one after names that one",
+            "revision 7 names that one",
         ),
         (
             "inserted from nowhere",
