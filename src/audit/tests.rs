@@ -2,6 +2,7 @@
 
 mod checkpoints;
 mod exports;
+mod fooled;
 mod forged;
 mod tampered;
 

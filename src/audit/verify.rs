@@ -127,6 +127,7 @@ fn verify_partition(
             if let Some(stuck) = &stuck
                 && missing.is_none()
                 && record.offset >= stuck.offset
+                && asked.organization.is_none_or(|only| *only == peek.organization)
             {
                 missing = examiner.missing_before(&peek);
             }

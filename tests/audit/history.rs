@@ -4,14 +4,15 @@
 
 use std::collections::BTreeMap;
 
-use ipam_ledger::domain::command::{Command, CommandBody, Principal, Proof};
+use ipam_ledger::address::Family;
+use ipam_ledger::domain::command::{Command, CommandBody, CreatePool, Principal, Proof, ProvisionPoolCidr};
 use ipam_ledger::domain::digest::Digest;
 use ipam_ledger::domain::id::{AccountId, OrganizationId};
 use ipam_ledger::domain::outcome::{Decision, Outcome, SCHEMA_VERSION};
 use ipam_ledger::domain::time::Timestamp;
 use ipam_ledger::domain::{Context, State, apply_outcome, decide};
 use ipam_ledger::log::partition::partition_of;
-use ipam_ledger::log::record::{Epoch, EpochOpened, Header, Kind, LedgerId, Partition, Seq, SourceOffset};
+use ipam_ledger::log::record::{Epoch, EpochOpened, Header, Kind, LedgerId, Offset, Partition, Seq, SourceOffset};
 use ipam_ledger::log::simulated::SimulatedLog;
 use ipam_ledger::log::wire::{decode_outcome, encode_outcome};
 use serde_json::Value;
@@ -71,11 +72,13 @@ impl Lanes {
         let mut writers: Vec<Writer> = (0..partitions).map(|_| Writer::default()).collect();
         let mut organizations: Vec<Organization> = ORGANIZATIONS.iter().map(|id| Organization::new(id)).collect();
         let mut now: Timestamp = "2024-01-01T00:00:00Z".parse().expect("an instant");
-        let steps = 20 + random.below(80);
+        let steps = 40 + random.below(120);
         for step in 0..steps {
             now = now.plus_micros(1_000_000);
             let late = step * 2 < steps;
-            let n = random.below(organizations.len() - usize::from(late));
+            let among = organizations.len() - usize::from(late);
+            // Some have much history, some little.
+            let n = random.below(among).min(random.below(among));
             let organization = &mut organizations[n];
             let home = partition_of(&organization.id, u32::try_from(partitions).expect("few"));
             let (lane, writer) = (&mut lanes.0[home.0 as usize], &mut writers[home.0 as usize]);
@@ -135,6 +138,8 @@ impl Lanes {
                 }
                 log.skip_offsets(partition, *gap);
             }
+            // A reader waits for what the last offsets hold; that they may hold nothing is tested elsewhere.
+            log.truncate_back(partition, Offset(log.records(partition).last().map_or(0, |last| last.offset.0 + 1)));
         }
         log
     }
@@ -245,6 +250,7 @@ impl Organization {
                 }
                 asked
             }
+            None if self.world.provisioned.len() < 3 && random.one_in(2) => self.next_space(random),
             None => {
                 let dice: Vec<u8> = (0..24).map(|_| random.next().to_le_bytes()[0]).collect();
                 generate::command(&mut Dice(&dice), &self.world, now)
@@ -282,6 +288,31 @@ impl Organization {
             self.previous = Some(Digest::of(&value));
         }
         value
+    }
+}
+
+impl Organization {
+    /// Pools with space, one inside another: without them random commands are mostly refused.
+    fn next_space(&self, random: &mut Random) -> (AccountId, CommandBody) {
+        let (World { pools, provisioned, scopes, .. }, asks) = (&self.world, model::account(model::ADMIN));
+        let locale = Some(model::region("eu-central-1")).filter(|_| pools.len() > 1);
+        let empty = pools.iter().find(|pool| provisioned.iter().all(|(of, _)| *of != pool.id));
+        let body = match (empty, pools.first()) {
+            (Some(pool), _) => {
+                let cidr = if pool.source.is_some() { "10.0.1.0/24" } else { "10.0.0.0/22" };
+                let cidr = Some(cidr.parse().expect("a CIDR"));
+                ProvisionPoolCidr { pool: pool.id, cidr, netmask_length: None }.into()
+            }
+            (None, Some(top)) => {
+                CreatePool { source_pool: Some(top.id).filter(|_| !random.one_in(4)), locale, ..Self::top() }.into()
+            }
+            (None, None) => CreatePool { scope: scopes.first().map(|scope| scope.id), ..Self::top() }.into(),
+        };
+        (asks, body)
+    }
+
+    fn top() -> CreatePool {
+        CreatePool { address_family: Some(Family::Ipv4), ..CreatePool::default() }
     }
 }
 

@@ -152,7 +152,9 @@ fn tampered(seed: u64, seen: &mut Seen) {
         if rehashed {
             continue;
         }
-        if let Some((partition, offset, _)) = history.get(good).filter(|_| good + 1 < history.len()) {
+        // A rejection without a revision names no record before it.
+        let vouched = history.iter().skip(good + 1).any(|(_, _, value)| value.windows(11).any(|part| part == b"\"previous\":"));
+        if let Some((partition, offset, _)) = history.get(good).filter(|_| vouched) {
             let place = Place::Log { partition: Partition(*partition), offset: ipam_ledger::log::record::Offset(*offset) };
             let told = report.findings.iter().any(|finding| {
                 finding.organization.as_ref().is_none_or(|of| of == id) && finding.place <= place
