@@ -113,10 +113,8 @@ impl Case<'_> {
         let follower = follower.map(|follower| (follower.previous, format!("revision {}", revision.next())));
         match follower.or_else(|| self.voucher(revision)) {
             Some((hash, who)) if hash == Some(suspect.hash) => {
-                let problem = format!(
-                    "another record of this revision stands at {}, and {who} names that one",
-                    suspect.place
-                );
+                let problem =
+                    format!("another record of this revision stands at {}, and {who} names that one", suspect.place);
                 named(Kind::Inserted, first, problem)
             }
             Some(_) => {
@@ -208,7 +206,8 @@ impl Case<'_> {
         match self.voucher(revision) {
             Some((hash, who)) if hash != Some(suspect.hash) => {
                 let problem = format!(
-                    "it names a hash that the record before it does not have, and {who} names another than its own"
+                    "it names a hash that the record before it does not have, and {who} names another than its own; so \
+                     nothing tells whether the one before it is as it was written"
                 );
                 named(Kind::Changed, suspect, problem)
             }

@@ -106,9 +106,8 @@ impl<'a> Examiner<'a> {
         let Followed::Sound(judge) = followed else { return };
         let last = judge.last();
         let is_kept = kept.is_some();
-        let judged = judge
-            .add(outcome, hash, place, trusted)
-            .and_then(|()| kept.unwrap_or(Ok(())).map_err(Complaint::Rule));
+        let judged =
+            judge.add(outcome, hash, place, trusted).and_then(|()| kept.unwrap_or(Ok(())).map_err(Complaint::Rule));
         if let Err(complaint) = judged {
             *followed = Followed::Broken;
             if !self.explained_by_unreadable(outcome, last, &complaint) {
@@ -245,14 +244,24 @@ impl<'a> Examiner<'a> {
         self.report.findings.extend(findings);
     }
 
-    /// The revision that is missing before a record which has no effect.
-    pub(super) fn missing_before(&self, peek: &Peek) -> Option<(OrganizationId, Revision)> {
-        let next = match self.judges.get(&peek.organization) {
+    /// The revision that is missing before a record which has no effect. `stood` are those that came before it, and had
+    /// none either.
+    pub(super) fn missing_before(
+        &self,
+        peek: &Peek,
+        stood: &mut BTreeMap<OrganizationId, Revision>,
+    ) -> Option<(OrganizationId, Revision)> {
+        let head = match self.judges.get(&peek.organization) {
             Some(Followed::Broken) => return None,
-            Some(Followed::Sound(judge)) => judge.head().map_or(Revision(1), |head| head.revision.next()),
-            None => Revision(1),
+            Some(Followed::Sound(judge)) => judge.head(),
+            None => None,
         };
-        (peek.revision? > next).then(|| (peek.organization.clone(), next))
+        let last = stood.get(&peek.organization).copied().or(head.map(|head| head.revision)).unwrap_or_default();
+        let revision = peek.revision?;
+        if revision == last.next() {
+            stood.insert(peek.organization.clone(), revision);
+        }
+        (revision > last.next()).then(|| (peek.organization.clone(), last.next()))
     }
 
     /// The end of an organisation's history, while it is sound.

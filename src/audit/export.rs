@@ -223,12 +223,7 @@ pub fn verify_file<R: BufRead>(
     Ok((manifest, report))
 }
 
-fn hold_against_manifest(
-    examiner: &mut Examiner<'_>,
-    manifest: &Manifest,
-    records: u64,
-    found: Option<(End, End)>,
-) {
+fn hold_against_manifest(examiner: &mut Examiner<'_>, manifest: &Manifest, records: u64, found: Option<(End, End)>) {
     if !examiner.is_clean() {
         return;
     }

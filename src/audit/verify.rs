@@ -3,6 +3,7 @@
 //! Partitions are read side by side, and each by two threads: one reads, admits, hashes and decodes, the other
 //! judges. What does not fit is named by a second reading that gathers the evidence.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -86,10 +87,16 @@ pub fn verify(log: &dyn Log, asked: &Asked<'_>, seen: &(dyn Fn(u64) + Sync)) -> 
 /// All partitions of a log are of one ledger, and agree on their number. What is wrong with this one.
 fn of_another_ledger(expected: (LedgerId, u32), found: (LedgerId, u32)) -> Option<String> {
     if expected.0 != found.0 {
-        return Some(format!("this partition is of ledger {}; the others, or the checkpoint, are of {}", found.0, expected.0));
+        return Some(format!(
+            "this partition is of ledger {}; the others, or the checkpoint, are of {}",
+            found.0, expected.0
+        ));
     }
     (expected.1 != found.1).then(|| {
-        format!("this partition's opening names {} partitions; the others, or the checkpoint, name {}", found.1, expected.1)
+        format!(
+            "this partition's opening names {} partitions; the others, or the checkpoint, name {}",
+            found.1, expected.1
+        )
     })
 }
 
@@ -120,16 +127,18 @@ fn verify_partition(
     let stuck = walked.admission.reign.filter(|_| !court.unopened).and_then(|reign| walked.reigns.stuck(&reign));
     let mut examiner = court.examiner;
     let mut evidence = examiner.suspected();
-    let mut missing = None;
+    let (mut missing, mut stood) = (None, BTreeMap::new());
     if stuck.is_some() || !evidence.is_empty() {
         each_outcome(log, partition, end, &mut |record, valid| {
             let Some(peek) = Peek::at(&record.value) else { return };
-            if let Some(stuck) = &stuck
-                && missing.is_none()
-                && record.offset >= stuck.offset
+            if let Some(stuck) = stuck.as_ref().filter(|stuck| missing.is_none() && record.offset >= stuck.offset)
                 && asked.organization.is_none_or(|only| *only == peek.organization)
             {
-                missing = examiner.missing_before(&peek);
+                missing = if stuck.kind == Kind::Dropped {
+                    examiner.missing_before(&peek, &mut stood).map(|(id, revision)| (id, Some(revision)))
+                } else {
+                    (record.offset == stuck.offset).then(|| (peek.organization.clone(), peek.revision))
+                };
             }
             if let Some(links) = evidence.get_mut(&peek.organization) {
                 let place = Place::Log { partition, offset: record.offset };
@@ -140,6 +149,7 @@ fn verify_partition(
     if let Some(Stuck { offset, kind, problem }) = stuck {
         let place = Place::Log { partition, offset };
         let (organization, revision) = missing.unzip();
+        let revision = revision.flatten();
         examiner.report.findings.push(Finding { place, organization, revision, kind, problem });
     }
     let mut report = examiner.conclude(&evidence, None);

@@ -18,9 +18,9 @@ use ipam_ledger::log::wire::{decode_outcome, encode_outcome};
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::model;
 use super::model::generate::{self, Dice};
 use super::model::world::World;
-use super::model;
 use super::random::Random;
 
 pub const LEDGER: LedgerId = Uuid::from_u128(0x1ed);

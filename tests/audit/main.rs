@@ -26,7 +26,7 @@ use std::process::Command;
 
 use ipam_ledger::audit::checkpoint::Statement;
 use ipam_ledger::audit::export::{ExportError, Manifest, export, verify_file};
-use ipam_ledger::audit::report::{Kind, Place, Report};
+use ipam_ledger::audit::report::{Finding, Kind, Place, Report};
 use ipam_ledger::audit::{Asked, verify};
 use ipam_ledger::domain::digest::Digest;
 use ipam_ledger::domain::id::OrganizationId;
@@ -39,7 +39,7 @@ use model::world::World;
 use random::Random;
 
 /// Enough to see most that an enemy can do; more by hand.
-const CASES: u64 = 150;
+const CASES: u64 = 100;
 /// So many cases have their exports read by Python, too.
 const IN_PYTHON: u64 = 400;
 
@@ -65,7 +65,8 @@ fn an_honest_log_is_clean() {
         let report = audit(&lanes, &Asked::default());
         assert_eq!(report.findings, [], "seed {seed}");
         let heads = |histories: Histories| -> BTreeMap<_, _> {
-            let last = |history: Vec<(u32, u64, Vec<u8>)>| (history.len() as u64, Digest::of(&history.last().expect("one").2));
+            let last =
+                |history: Vec<(u32, u64, Vec<u8>)>| (history.len() as u64, Digest::of(&history.last().expect("one").2));
             histories.into_iter().map(|(id, history)| (id, last(history))).collect()
         };
         let found: BTreeMap<_, _> =
@@ -152,14 +153,23 @@ fn tampered(seed: u64, seen: &mut Seen) {
         if rehashed {
             continue;
         }
-        // A rejection without a revision names no record before it.
-        let vouched = history.iter().skip(good + 1).any(|(_, _, value)| value.windows(11).any(|part| part == b"\"previous\":"));
+        // What stands there was written for later, or the one that was written behind it still names what belongs there.
+        let behind = original.get(good + 1..).unwrap_or_default();
+        let stands = |record: &(u32, u64, Vec<u8>)| behind.iter().any(|then| then.2 == record.2);
+        let follower = |record: &(u32, u64, Vec<u8>)| behind.first().is_some_and(|then| then.2 == record.2);
+        let vouched = history.get(good).is_some_and(stands) || history.iter().skip(good + 1).any(follower);
         if let Some((partition, offset, _)) = history.get(good).filter(|_| vouched) {
-            let place = Place::Log { partition: Partition(*partition), offset: ipam_ledger::log::record::Offset(*offset) };
-            let told = report.findings.iter().any(|finding| {
-                finding.organization.as_ref().is_none_or(|of| of == id) && finding.place <= place
-            });
-            assert!(told, "{what}: record {good} of {id} at {place} is another, and nothing names it: {:#?}", report.findings);
+            let place =
+                Place::Log { partition: Partition(*partition), offset: ipam_ledger::log::record::Offset(*offset) };
+            let told = report
+                .findings
+                .iter()
+                .any(|finding| finding.organization.as_ref().is_none_or(|of| of == id) && finding.place <= place);
+            assert!(
+                told,
+                "{what}: record {good} of {id} at {place} is another, and nothing names it: {:#?}",
+                report.findings
+            );
         }
     }
     if report.findings.is_empty() {
@@ -210,13 +220,15 @@ fn by_checkpoint(what: &str, honest: &Lanes, lanes: &Lanes, random: &mut Random,
 
 /// What is asked about one organisation is what is said of it among all.
 fn alone(what: &str, lanes: &Lanes, whole: &Report) {
-    if whole.findings.iter().any(|finding| finding.organization.is_none()) {
+    // A reign that cannot go on is named once, by whatever shows it first.
+    let of_reigns = |finding: &Finding| finding.organization.is_none() || finding.problem.contains("an effect");
+    if whole.findings.iter().any(of_reigns) {
         return;
     }
     for id in history::organizations() {
         let report = audit(lanes, &Asked { organization: Some(&id), ..Asked::default() });
         let of_it = |report: &Report| {
-            let of_it = |finding: &&ipam_ledger::audit::report::Finding| finding.organization.as_ref() == Some(&id);
+            let of_it = |finding: &&Finding| finding.organization.as_ref() == Some(&id);
             report.findings.iter().filter(of_it).cloned().collect::<Vec<_>>()
         };
         let found: Vec<_> = of_it(whole);
@@ -288,7 +300,10 @@ fn two_verifiers_agree_on_exports() {
         };
         assert!(!honest || in_rust == "clean", "{what}: {findings:?}");
         let word = python.split(' ').next().unwrap_or_default();
-        assert!(in_rust == word || (excused && in_rust != "clean"), "{what}: {in_rust}, in Python {python}: {findings:#?}");
+        assert!(
+            in_rust == word || (excused && in_rust != "clean"),
+            "{what}: {in_rust}, in Python {python}: {findings:#?}"
+        );
         *(if in_rust == "clean" { &mut good } else { &mut bad }) += 1;
     }
     println!("{good} clean, {bad} not");

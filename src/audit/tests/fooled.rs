@@ -44,7 +44,8 @@ fn a_tampered_export_from_a_pipe_was_clean() {
 
 #[test]
 fn an_opening_that_names_no_partitions_ended_the_program() {
-    let opened = EpochOpened { schema: 1, epoch: Epoch(1), writer: LedgerId::nil(), ledger: LedgerId::nil(), partitions: 0 };
+    let opened =
+        EpochOpened { schema: 1, epoch: Epoch(1), writer: LedgerId::nil(), ledger: LedgerId::nil(), partitions: 0 };
     let header = |kind, seq| Header { kind, epoch: Epoch(1), seq: Seq(seq), source: None };
     let opening = (header(RecordKind::EpochOpened, 0), serde_json::to_vec(&opened).expect("plain data"));
     let log = laid_down(&[opening, (header(RecordKind::Outcome, 1), encode_outcome(&history()[0]))]);
@@ -240,6 +241,26 @@ fn a_history_could_begin_in_its_middle() {
     assert_eq!(only(&report).0, Kind::Inserted);
 }
 
+/// What is missing is nobody's: all that follows is there, and has no effect.
+#[test]
+fn a_dropped_record_of_nobody_was_said_to_be_the_next_of_somebody() {
+    let mut stranger = history()[9].clone();
+    stranger.organization = "o-nobody".parse().expect("an id");
+    stranger.decision = history().into_iter().find(|one| one.events().is_empty()).expect("a rejection").decision;
+    (stranger.revision, stranger.previous) = (None, None);
+    let mut values = encoded(&history());
+    values.insert(5, encode_outcome(&stranger));
+    let mut records = super::copied(&values);
+    records.remove(6);
+    let log = laid_down(&records);
+    for organization in [None, Some(lone())] {
+        let asked = Asked { organization: organization.as_ref(), ..Asked::default() };
+        let report = verify(&log, &asked, &|_| {}).expect("readable");
+        let (kind, index, finding) = only(&report);
+        assert_eq!((kind, index, &finding.organization), (Kind::Dropped, 5, &None), "{finding}");
+    }
+}
+
 #[test]
 fn a_newer_rejection_of_nobody_was_called_inserted() {
     let mut newer = history()[9].clone();
@@ -286,7 +307,8 @@ fn digest_of(command: &[u8]) -> crate::domain::digest::Digest {
 #[test]
 fn an_id_used_again_accused_the_record_of_its_first_command() {
     let mut outcomes = history();
-    let commands = ["ipam-scope-0123456789abcdef0", "ipam-scope-0123456789abcdef1"].map(|id| asked_for(&outcomes[0], id));
+    let commands =
+        ["ipam-scope-0123456789abcdef0", "ipam-scope-0123456789abcdef1"].map(|id| asked_for(&outcomes[0], id));
     outcomes[0].digest = digest_of(&commands[0]);
     rechain(&mut outcomes);
     let mut kept = Kept::default();
@@ -305,8 +327,9 @@ fn a_rejection_of_nobody_was_not_held_against_the_command_that_was_kept() {
     let mut kept = Kept::default();
     kept.add(&command).expect("it names its sender");
     let asked = Asked { commands: Some(&kept), ..Asked::default() };
-    let audited =
-        |outcome: &Outcome| verify(&numbered(&encoded(std::slice::from_ref(outcome))), &asked, &|_| {}).expect("readable");
+    let audited = |outcome: &Outcome| {
+        verify(&numbered(&encoded(std::slice::from_ref(outcome))), &asked, &|_| {}).expect("readable")
+    };
     let report = audited(&outcome);
     assert_eq!((only(&report).0, report.proved), (Kind::Wrong, 0));
     outcome.digest = digest_of(&command);
