@@ -44,6 +44,9 @@ pub struct Entry {
 
 pub type Lane = Vec<Entry>;
 
+/// Every organisation's records that count, each with partition and offset.
+pub type Histories = BTreeMap<OrganizationId, Vec<(u32, u64, Vec<u8>)>>;
+
 /// A log as lists.
 #[derive(Clone, Debug)]
 pub struct Lanes(pub Vec<Lane>);
@@ -145,10 +148,20 @@ impl Lanes {
     }
 
     /// Every organisation's records that count, each with partition and offset.
-    pub fn histories(&self) -> BTreeMap<OrganizationId, Vec<(u32, u64, Vec<u8>)>> {
-        let mut histories: BTreeMap<OrganizationId, Vec<_>> = BTreeMap::new();
+    pub fn histories(&self) -> Histories {
+        self.read().0
+    }
+
+    /// Whether an open reign holds what comes behind a number that is not there.
+    pub fn is_cut_off(&self) -> bool {
+        self.read().1
+    }
+
+    fn read(&self) -> (Histories, bool) {
+        let (mut histories, mut is_cut_off) = (Histories::new(), false);
         for (lane, partition) in self.0.iter().zip(0..) {
             let (mut reign, mut offset): (Option<(EpochOpened, u64)>, u64) = (None, 0);
+            let mut ahead = 0;
             for Entry { header, value, gap, .. } in lane {
                 let at = offset;
                 offset += 1 + gap;
@@ -164,11 +177,15 @@ impl Lanes {
                     };
                     if next && opened.epoch == header.epoch && header.seq == Seq(0) && opened.partitions > 0 {
                         reign = Some((opened, 1));
+                        ahead = 0;
                     }
                     continue;
                 }
                 let Some((open, next)) = &mut reign else { continue };
                 if header.epoch != open.epoch || header.seq != Seq(*next) {
+                    if header.epoch == open.epoch {
+                        ahead = ahead.max(header.seq.0);
+                    }
                     continue;
                 }
                 *next += 1;
@@ -184,8 +201,9 @@ impl Lanes {
                     histories.entry(id).or_default().push((partition, at, value.clone()));
                 }
             }
+            is_cut_off |= reign.is_some_and(|(_, next)| ahead >= next);
         }
-        histories
+        (histories, is_cut_off)
     }
 
     /// Gives the records that are to count their numbers again, as a forger would.

@@ -77,7 +77,10 @@ pub fn log(random: &mut Random, lanes: &mut Lanes, other: &Lanes) -> String {
 /// Does one thing to the lines of an export, the manifest among them.
 pub fn lines(random: &mut Random, lines: &mut Vec<Vec<u8>>) -> String {
     let values = lines.clone();
-    let (i, j) = (random.below(lines.len()), random.below(lines.len()));
+    let (mut i, j) = (random.below(lines.len()), random.below(lines.len()));
+    if random.one_in(4) {
+        i = 0;
+    }
     match random.below(8) {
         0 => {
             lines.remove(i.max(1) % values.len());
@@ -131,6 +134,10 @@ fn field(random: &mut Random, value: &[u8], values: &[Vec<u8>]) -> Vec<u8> {
     let Ok(mut json) = serde_json::from_slice::<Value>(value) else { return value.to_vec() };
     let mut paths = Vec::new();
     leaves(&json, &mut String::new(), &mut paths);
+    // What the rules are about, more often than its share.
+    if random.one_in(3) && paths.iter().any(|path| path.ends_with("/cidr")) {
+        paths.retain(|path| path.ends_with("/cidr"));
+    }
     let Some(path) = random.of(&paths) else { return value.to_vec() };
     if random.one_in(8) {
         let (parent, name) = path.rsplit_once('/').expect("a pointer");
