@@ -175,7 +175,9 @@ fn tampered(seed: u64, seen: &mut Seen) {
         seen.unseen += u64::from(differs && !rehashed);
         if rehashed && differs {
             seen.forged_and_clean += 1;
-            now.iter().for_each(|(id, history)| naive(&what, id, history));
+            for (id, history) in &now {
+                naive(&what, id, history);
+            }
         }
     }
     by_checkpoint(&what, &honest, &lanes, &mut random, seen);

@@ -312,7 +312,9 @@ fn an_id_used_again_accused_the_record_of_its_first_command() {
     outcomes[0].digest = digest_of(&commands[0]);
     rechain(&mut outcomes);
     let mut kept = Kept::default();
-    commands.iter().for_each(|command| kept.add(command).expect("it names its sender"));
+    for command in &commands {
+        kept.add(command).expect("it names its sender");
+    }
     assert_eq!(kept.count(), 2);
     let asked = Asked { commands: Some(&kept), ..Asked::default() };
     let report = verify(&numbered(&encoded(&outcomes)), &asked, &|_| {}).expect("readable");
