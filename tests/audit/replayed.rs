@@ -8,10 +8,10 @@ use ipam_ledger::domain::id::{OrganizationId, Revision};
 use ipam_ledger::log::Log;
 use ipam_ledger::log::record::Offset;
 use ipam_ledger::log::wire::decode_outcome;
-use ipam_ledger::views::Views;
 use ipam_ledger::views::answer::Paging;
 use ipam_ledger::views::projector::Projector;
 use ipam_ledger::views::when::{AsOf, When};
+use ipam_ledger::views::{Views, objects};
 use serde_json::{Value, json};
 
 use super::history::Lanes;
@@ -35,20 +35,20 @@ fn answers(views: &Views, id: &OrganizationId, as_of: Option<AsOf>, revision: Re
     let paging = Paging { limit: 1_000, after: None };
     let text = |error: ipam_ledger::views::when::QueryError| error.to_string();
     let mut all = vec![
-        json!(views.organization(id, &when).map_err(text)),
-        json!(views.ipams(id, &when).map_err(text)),
-        json!(views.scopes(id, &when, None).map_err(text)),
-        json!(views.fullest(id, &when, 100).map_err(text)),
-        json!(views.pools(id, &when, None).map_err(text)),
+        json!(views.ask(id, &when, objects::organization).map_err(text)),
+        json!(views.ask(id, &when, objects::ipams).map_err(text)),
+        json!(views.ask(id, &when, |picture| objects::scopes(picture, None)).map_err(text)),
+        json!(views.ask(id, &when, |picture| objects::fullest(picture, 100)).map_err(text)),
+        json!(views.ask(id, &when, |picture| objects::pool_tree(picture, None)).map_err(text)),
     ];
     let mut pools = Vec::new();
     ids(&all[4], &mut pools);
     for pool in pools {
         let pool = pool.parse().expect("an id");
-        all.push(json!(views.pool(id, &when, pool).map_err(text)));
-        all.push(json!(views.pool_cidrs(id, &when, pool).map_err(text)));
-        all.push(json!(views.allocations(id, &when, pool, &paging).map_err(text)));
-        all.push(json!(views.usage_series(id, &when, pool, &paging).map_err(text)));
+        all.push(json!(views.ask(id, &when, |picture| objects::pool(picture, pool)).map_err(text)));
+        all.push(json!(views.ask(id, &when, |picture| objects::pool_cidrs(picture, pool)).map_err(text)));
+        all.push(json!(views.ask(id, &when, |picture| objects::allocations(picture, pool, &paging)).map_err(text)));
+        all.push(json!(views.ask(id, &when, |picture| objects::usage_series(picture, pool, &paging)).map_err(text)));
     }
     let outcomes = views.outcomes(id, Revision(1), 1_000).expect("outcomes");
     let outcomes = outcomes.iter().filter(|outcome| outcome.revision <= Some(revision));
@@ -112,7 +112,11 @@ fn a_replayed_past_is_the_one_that_the_live_views_know() {
             assert_eq!(pools, known, "seed {seed}, {id}, {until:?}");
             for pool in &world.pools {
                 let paging = Paging { limit: 1_000, after: None };
-                let told = past.allocations(id, &When::default(), pool.id, &paging).expect("it is there").body.items;
+                let told = past
+                    .ask(id, &When::default(), |picture| objects::allocations(picture, pool.id, &paging))
+                    .expect("it is there")
+                    .body
+                    .items;
                 let mut told: Vec<_> = told.iter().map(|one| (one.allocation, one.cidr)).collect();
                 let mut known: Vec<_> = world.holds_of(pool.id).map(|hold| (hold.id, hold.cidr)).collect();
                 told.sort();
