@@ -295,6 +295,11 @@ mod tests {
                 ],
             ),
             (
+                "a ledger has partitions",
+                &[Opening { epoch: 1, ledger: LEDGER, partitions: 0 }, opening(1)],
+                &["its value cannot be read as the opening of a reign", "opened 1"],
+            ),
+            (
                 "foreign and botched records are void",
                 &[
                     Foreign,
