@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::judge::Complaint;
+use super::complaint::Complaint;
 use super::report::Place;
 use crate::domain::digest::Digest;
 use crate::domain::id::{CommandId, Revision};

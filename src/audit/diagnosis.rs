@@ -5,7 +5,7 @@
 //! says so. Pure: it reads nothing.
 
 use super::chain::Last;
-use super::judge::Complaint;
+use super::complaint::Complaint;
 use super::report::{Kind, Place};
 use crate::domain::digest::Digest;
 use crate::domain::id::Revision;

@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::chain::Last;
+use super::complaint::Complaint;
 use super::diagnosis::{Case, Link, Witness};
-use super::judge::{Complaint, Judge};
+use super::judge::Judge;
 use super::kept::Kept;
 use super::report::{Finding, Head, Kind, Place, Report};
 use crate::domain::digest::Digest;

@@ -17,6 +17,7 @@ use super::verify::Asked;
 use super::walk::{each_outcome, home};
 use crate::domain::digest::Digest;
 use crate::domain::id::{OrganizationId, Revision};
+use crate::domain::outcome::Outcome;
 use crate::domain::time::Timestamp;
 use crate::log::record::{LedgerId, Offset, Partition};
 use crate::log::wire::decode_outcome;
@@ -185,18 +186,7 @@ pub fn verify_file<R: BufRead>(
                     );
                 }
             }
-            Ok(outcome) => {
-                let problem =
-                    format!("it is of another organisation than the manifest names, {}", manifest.organization);
-                let (revision, previous) = (outcome.revision, outcome.previous);
-                let here = Peek { organization: manifest.organization.clone(), revision, previous };
-                let kind = if examiner.goes_on(&here) { Kind::Changed } else { Kind::Inserted };
-                if kind == Kind::Changed {
-                    examiner.give_up(&manifest.organization);
-                }
-                let organization = Some(outcome.organization);
-                examiner.report.findings.push(Finding { place, organization, revision, kind, problem });
-            }
+            Ok(outcome) => of_another(&mut examiner, &manifest, outcome, place),
             Err(error) => examiner.unreadable(&value, hash, place, error.to_string()),
         }
     }
@@ -221,6 +211,19 @@ pub fn verify_file<R: BufRead>(
     report.records = records;
     report.ledger = Some(manifest.ledger);
     Ok((manifest, report))
+}
+
+/// A record of another organisation than the manifest's: changed, where it would be the next.
+fn of_another(examiner: &mut Examiner<'_>, manifest: &Manifest, outcome: Outcome, place: Place) {
+    let problem = format!("it is of another organisation than the manifest names, {}", manifest.organization);
+    let (revision, previous) = (outcome.revision, outcome.previous);
+    let here = Peek { organization: manifest.organization.clone(), revision, previous };
+    let kind = if examiner.goes_on(&here) { Kind::Changed } else { Kind::Inserted };
+    if kind == Kind::Changed {
+        examiner.give_up(&manifest.organization);
+    }
+    let organization = Some(outcome.organization);
+    examiner.report.findings.push(Finding { place, organization, revision, kind, problem });
 }
 
 fn hold_against_manifest(examiner: &mut Examiner<'_>, manifest: &Manifest, records: u64, found: Option<(End, End)>) {

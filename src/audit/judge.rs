@@ -5,29 +5,13 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::chain::{Chain, Last};
+use super::complaint::Complaint;
 use super::invariants::Invariants;
 use super::report::{Head, Place};
 use crate::domain::digest::Digest;
 use crate::domain::id::{OrganizationId, Revision};
 use crate::domain::outcome::{Decision, Outcome};
 use crate::domain::{State, apply_outcome};
-
-/// How an outcome does not fit.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Complaint {
-    /// Another revision comes next.
-    Revision { expected: Revision },
-    /// The hash that it names is not that of the record before.
-    Previous,
-    /// It has no revision, though its organisation exists, or has events without one.
-    Unattached,
-    /// It decides a command that an earlier revision decided.
-    DecidedAgain { first: Revision },
-    /// No correct decision says so.
-    Rule(String),
-    /// This program cannot read it.
-    Unreadable(String),
-}
 
 /// One organisation as the audit follows it.
 #[derive(Debug)]

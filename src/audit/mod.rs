@@ -8,6 +8,7 @@
 
 mod chain;
 pub mod checkpoint;
+mod complaint;
 mod court;
 mod diagnosis;
 mod examiner;
