@@ -61,6 +61,12 @@ impl Case<'_> {
     /// Names what was done.
     pub(super) fn name(&self) -> Named {
         let suspect = self.suspect;
+        // What does not fit may be behind another record that was changed, which only shows later.
+        if let Complaint::Revision { .. } | Complaint::Unattached = self.complaint
+            && let Some(named) = self.last_is_another()
+        {
+            return named;
+        }
         match (self.complaint, suspect.revision) {
             (Complaint::Unattached, _) | (_, None) => self.without_revision(suspect),
             (Complaint::Revision { expected }, Some(revision)) if revision < *expected => {
@@ -79,6 +85,24 @@ impl Case<'_> {
                 self.as_written(suspect, revision, Kind::Unreadable, problem.clone())
             }
         }
+    }
+
+    /// Whether the last record that fitted is not the one that its genuine follower, which is out of its place, names.
+    fn last_is_another(&self) -> Option<Named> {
+        let last = self.last_link()?;
+        let next = last.revision?.next();
+        let followers = || self.rest().iter().filter(|link| link.valid && link.revision == Some(next));
+        if followers().any(|link| link.previous == Some(last.hash)) {
+            return None;
+        }
+        let genuine = |link: &&Link| {
+            self.links.iter().any(|other| other.revision == Some(next.next()) && other.previous == Some(link.hash))
+        };
+        let follower = followers().find(genuine)?;
+        if follower.previous == Some(self.suspect.hash) {
+            return None;
+        }
+        Some(self.not_named(last, follower.previous, next))
     }
 
     fn without_revision(&self, suspect: Link) -> Named {
@@ -186,22 +210,11 @@ impl Case<'_> {
                 format!("it names a record before it that is not there; the genuine one is at {}", genuine.place);
             return named(Kind::Inserted, suspect, problem);
         }
-        let Some(last) = self.last else {
+        let Some(last) = self.last_link() else {
             return named(Kind::Changed, suspect, "it is the first, and names a record before it".to_owned());
         };
-        let last_link = Link {
-            place: last.place,
-            valid: true,
-            revision: Some(last.moment.revision),
-            previous: None,
-            hash: last.hash,
-        };
-        if let Some(genuine) = self.links.iter().find(|link| Some(link.hash) == suspect.previous) {
-            let problem = format!(
-                "the record after it names another as revision {}, which is at {}",
-                last.moment.revision, genuine.place
-            );
-            return named(Kind::Inserted, last_link, problem);
+        if self.stands_elsewhere(suspect.previous).is_some() {
+            return self.not_named(last, suspect.previous, revision);
         }
         match self.voucher(revision) {
             Some((hash, who)) if hash != Some(suspect.hash) => {
@@ -211,15 +224,12 @@ impl Case<'_> {
                 );
                 named(Kind::Changed, suspect, problem)
             }
-            Some(_) => {
-                let problem = format!("its bytes are not those that revision {revision} names as the record before");
-                named(Kind::Changed, last_link, problem)
-            }
+            Some(_) => self.not_named(last, suspect.previous, revision),
             None => {
                 let problem = format!(
                     "its bytes are not those that revision {revision} names as the record before; that is the last record, so it may be that one which was changed"
                 );
-                named(Kind::Changed, last_link, problem)
+                named(Kind::Changed, last, problem)
             }
         }
     }
@@ -254,6 +264,30 @@ impl Case<'_> {
         }
         let witness = self.witness.filter(|witness| witness.revision == revision)?;
         Some((Some(witness.hash), "the manifest".to_owned()))
+    }
+
+    /// The last record is not the one that `next`, which is genuine, names as the one before it.
+    fn not_named(&self, last: Link, names: Option<Digest>, next: Revision) -> Named {
+        match (self.stands_elsewhere(names), last.revision) {
+            (Some(genuine), Some(revision)) => {
+                let problem =
+                    format!("the record after it names another as revision {revision}, which is at {}", genuine.place);
+                named(Kind::Inserted, last, problem)
+            }
+            _ => {
+                let problem = format!("its bytes are not those that revision {next} names as the record before");
+                named(Kind::Changed, last, problem)
+            }
+        }
+    }
+
+    fn stands_elsewhere(&self, hash: Option<Digest>) -> Option<&Link> {
+        self.links.iter().find(|link| Some(link.hash) == hash)
+    }
+
+    fn last_link(&self) -> Option<Link> {
+        let Last { moment, hash, place } = self.last?;
+        Some(Link { place, valid: true, revision: Some(moment.revision), previous: None, hash })
     }
 
     fn last_revision(&self) -> Revision {

@@ -338,3 +338,25 @@ fn a_rejection_of_nobody_was_not_held_against_the_command_that_was_kept() {
     let report = audited(&outcome);
     assert_eq!((report.findings.as_slice(), report.proved), (&[][..], 1));
 }
+
+/// What first does not fit can stand behind a record that was changed: its follower shows that, wherever it is now.
+#[test]
+fn a_changed_record_before_others_out_of_place_went_unnamed() {
+    let mut outcomes = history();
+    outcomes[5].principal.name = Some("taster".to_owned());
+    let values = encoded(&outcomes);
+    let mut swapped = values.clone();
+    swapped.swap(6, 7);
+    let mut doubled = values.clone();
+    doubled.insert(6, values[3].clone());
+    for values in [swapped, doubled] {
+        let report = audit(&numbered(&values));
+        let (kind, index, finding) = only(&report);
+        assert_eq!((kind, index), (Kind::Changed, 5), "{finding}");
+    }
+    let mut stranger = values.clone();
+    stranger.insert(6, encoded(&history())[5].clone());
+    let report = audit(&numbered(&stranger));
+    let (kind, index, finding) = only(&report);
+    assert_eq!((kind, index), (Kind::Inserted, 5), "the genuine one is still there: {finding}");
+}
