@@ -49,6 +49,17 @@ struct Unreadable {
     place: Place,
     hash: Digest,
     why: String,
+    /// Its first bytes, where the organisation is named.
+    begin: Vec<u8>,
+}
+
+impl Unreadable {
+    const BEGIN_BYTES_MAX: usize = 256;
+
+    fn names(&self, organization: &OrganizationId) -> bool {
+        let id = format!("\"{organization}\"");
+        self.begin.windows(id.len()).any(|part| part == id.as_bytes())
+    }
 }
 
 /// What places a record in its history, whatever else is in it.
@@ -123,7 +134,8 @@ impl<'a> Examiner<'a> {
     /// An admitted record that is no outcome which this program reads.
     pub(super) fn unreadable(&mut self, value: &[u8], hash: Digest, place: Place, why: String) {
         let Some(peek) = Peek::at(value) else {
-            self.unreadable.push(Unreadable { place, hash, why });
+            let begin = value.iter().take(Unreadable::BEGIN_BYTES_MAX).copied().collect();
+            self.unreadable.push(Unreadable { place, hash, why, begin });
             return;
         };
         if peek.revision.is_none() && !self.judges.contains_key(&peek.organization) {
@@ -303,7 +315,7 @@ impl<'a> Examiner<'a> {
             });
         }
         let alone = self.unreadable.len() == 1;
-        for Unreadable { place, hash, why } in self.unreadable {
+        for Unreadable { place, hash, why, .. } in self.unreadable {
             let named = witness.map(|witness| witness.hash).filter(|_| alone && self.suspects.is_empty());
             let (kind, problem) = match named {
                 Some(named) if named != hash => {
@@ -332,9 +344,11 @@ impl<'a> Examiner<'a> {
             return false;
         }
         let named = self.unreadable.iter().position(|one| outcome.previous == Some(one.hash));
-        let between = || self.unreadable.iter().position(|one| last.is_none_or(|last| last.place < one.place));
-        let Some(at) = named.or_else(between) else { return false };
-        let Unreadable { place, hash, why } = self.unreadable.remove(at);
+        let between = |one: &Unreadable| last.is_none_or(|last| last.place < one.place);
+        let own = || self.unreadable.iter().position(|one| between(one) && one.names(&outcome.organization));
+        let any = || self.unreadable.iter().position(between);
+        let Some(at) = named.or_else(own).or_else(any) else { return false };
+        let Unreadable { place, hash, why, .. } = self.unreadable.remove(at);
         let (kind, problem) = if outcome.previous == Some(hash) {
             (Kind::Unreadable, format!("{why}; it is as it was written"))
         } else {

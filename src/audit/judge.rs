@@ -9,6 +9,7 @@ use super::complaint::Complaint;
 use super::invariants::Invariants;
 use super::report::{Head, Place};
 use crate::domain::digest::Digest;
+use crate::domain::event::Event;
 use crate::domain::id::{OrganizationId, Revision};
 use crate::domain::outcome::{Decision, Outcome};
 use crate::domain::{State, apply_outcome};
@@ -48,7 +49,7 @@ impl Judge {
             return Err(Complaint::Rule(problem.to_owned()));
         }
         for event in outcome.events() {
-            let checked = self.invariants.add(event);
+            let checked = self.invariants.add(event).and_then(|()| self.withdraws_what_is_there(event));
             if !trusted {
                 checked.map_err(Complaint::Rule)?;
             }
@@ -57,6 +58,20 @@ impl Judge {
         let state = &mut self.state;
         catch_unwind(AssertUnwindSafe(|| apply_outcome(state, outcome)))
             .map_err(|panic| Complaint::Rule(format!("the fold does not accept it: {}", panic_text(&*panic))))
+    }
+
+    /// An observation is withdrawn by the revision that recorded it.
+    fn withdraws_what_is_there(&self, event: &Event) -> Result<(), String> {
+        let Event::ObservationRetracted(withdrawn) = event else { return Ok(()) };
+        let resource = self.state.resources().find(withdrawn.kind, &withdrawn.id);
+        let mut recorded = resource.into_iter().flat_map(|resource| &resource.observations);
+        if recorded.any(|one| (one.observed_at, one.revision) == (withdrawn.observed_at, withdrawn.revision)) {
+            return Ok(());
+        }
+        Err(format!(
+            "it withdraws an observation of {} {} at {}, and revision {} recorded none",
+            withdrawn.kind, withdrawn.id, withdrawn.observed_at, withdrawn.revision
+        ))
     }
 
     pub(super) fn last(&self) -> Option<Last> {

@@ -142,8 +142,8 @@ fn belongs_to(value: &[u8], organization: &OrganizationId) -> bool {
     const BEGIN: &[u8] = br#"{"schema":1,"organization":""#;
     if let Some(rest) = value.strip_prefix(BEGIN)
         && let Some(id) = rest.split(|byte| *byte == b'"').next()
-        // A letter may be written as an escape.
-        && !id.contains(&b'\\')
+        // A letter may be written as an escape, or have been changed into what no id has.
+        && id.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
     {
         return id == organization.as_str().as_bytes();
     }

@@ -7,7 +7,7 @@
 //! its last record another: nobody vouches for that one. Hashed anew, what is clean at least breaks no rule of a naive
 //! model; and a checkpoint tells even that. The verifier in Python says the same of every export.
 //!
-//! `AUDIT_CASES=20000 cargo test --test audit` draws more; `AUDIT_SEED=n` shows one.
+//! `AUDIT_CASES=20000 cargo test --test audit` draws more; `AUDIT_SEED=n` shows one, or so many from there on.
 
 #![allow(clippy::indexing_slicing, reason = "a test that indexes wrongly fails, as it should")]
 
@@ -46,7 +46,7 @@ const IN_PYTHON: u64 = 400;
 fn seeds() -> std::ops::Range<u64> {
     let number = |name| std::env::var(name).ok().map(|text: String| text.parse::<u64>().expect("a number"));
     match number("AUDIT_SEED") {
-        Some(seed) => seed..seed + 1,
+        Some(seed) => seed..seed + number("AUDIT_CASES").unwrap_or(1),
         None => 0..number("AUDIT_CASES").unwrap_or(CASES),
     }
 }
@@ -184,7 +184,8 @@ fn tampered(seed: u64, seen: &mut Seen) {
     alone(&what, &lanes, &report);
 }
 
-/// What the audit calls clean, a naive model of the domain must be able to believe.
+/// What the audit calls clean, a naive model of the domain must be able to believe, but for what the audit says that it
+/// does not judge (D20: whom a release names as still there).
 fn naive(what: &str, id: &OrganizationId, history: &[(u32, u64, Vec<u8>)]) {
     let folded = catch_unwind(AssertUnwindSafe(|| {
         let mut world = World::default();
@@ -196,7 +197,12 @@ fn naive(what: &str, id: &OrganizationId, history: &[(u32, u64, Vec<u8>)]) {
             world.check();
         }
     }));
-    assert!(folded.is_ok(), "{what}: {id} is clean, and breaks a rule of the model");
+    let broken = folded.err().map(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+        text.unwrap_or_default().to_owned()
+    });
+    let judged = broken.filter(|broken| !broken.contains("D20"));
+    assert_eq!(judged, None, "{what}: {id} is clean, and breaks a rule of the model");
 }
 
 /// History before a checkpoint is the one that was signed, hashed anew or not.

@@ -6,10 +6,11 @@ use crate::audit::kept::Kept;
 use crate::audit::report::{Kind, Place, Report};
 use crate::audit::{Asked, home, verify};
 use crate::domain::command::DeleteScope;
-use crate::domain::event::{AllocationReleased, ClosedCidr, Event};
+use crate::domain::event::{AllocationReleased, ClosedCidr, Event, ObservationRetracted};
 use crate::domain::id::{OrganizationId, Revision};
+use crate::domain::kind::ResourceKind;
 use crate::domain::outcome::{Decision, Outcome};
-use crate::log::record::{Epoch, EpochOpened, Header, Kind as RecordKind, LedgerId, Partition, Seq};
+use crate::log::record::{Epoch, EpochOpened, Header, Kind as RecordKind, LedgerId, Offset, Partition, Seq};
 use crate::log::simulated::SimulatedLog;
 use crate::log::wire::{CommandRequest, encode_outcome};
 use crate::views::testing::{Ledger, MANAGEMENT};
@@ -164,6 +165,12 @@ fn an_organisation_written_with_an_escape_was_another_when_asked_for_alone() {
     let whole = audit(&log);
     assert_eq!((alone.findings.as_slice(), &alone.heads), (&[][..], &whole.heads));
     assert_eq!(whole.heads[&lone()].revision, Revision(12));
+    // Changed into what is no id, it is nobody's, and what comes behind says whose it was.
+    values[5] = String::from_utf8(values[5].clone()).expect("text").replacen(MANAGEMENT, "\u{1}", 1).into_bytes();
+    let asked = Asked { organization: Some(&lone()), ..Asked::default() };
+    let report = verify(&numbered(&values), &asked, &|_| {}).expect("readable");
+    let (kind, index, finding) = only(&report);
+    assert_eq!((kind, index), (Kind::Changed, 5), "{finding}");
 }
 
 fn forged(at: usize, change: impl FnOnce(&mut Vec<Event>)) -> Report {
@@ -289,6 +296,18 @@ fn two_records_that_cannot_be_read_were_taken_for_one_another() {
     let found: Vec<_> =
         report.findings.iter().map(|one| (one.kind, one.organization.as_ref().map(OrganizationId::as_str))).collect();
     assert_eq!(found, [(Kind::Unreadable, Some("o-aa")), (Kind::Unreadable, Some("o-ab"))], "{:?}", report.findings);
+
+    // Asked for one alone: the other's may be its, for nobody can read whose it is; but its own says so.
+    let order: Vec<_> = [0, 5, 1, 6, 2, 7].map(|at: usize| decided[at].clone()).into();
+    let mut all = encoded(&order);
+    let broken = |value: &[u8], from, to| String::from_utf8_lossy(value).replacen(from, to, 1).into_bytes();
+    all[2] = broken(&all[2], "organization", "orGanization");
+    all[3] = broken(&all[3], "\"type\"", "type\"");
+    let alone = "o-ab".parse().expect("an organisation");
+    let asked = Asked { organization: Some(&alone), ..Asked::default() };
+    let report = verify(&numbered(&all), &asked, &|_| {}).expect("readable");
+    let found = report.findings.iter().find(|one| one.organization.as_ref() == Some(&alone)).expect("something");
+    assert_eq!((found.kind, found.place), (Kind::Changed, Place::Log { partition: ZERO, offset: Offset(4) }));
 }
 
 fn asked_for(first: &Outcome, scope: &str) -> Vec<u8> {
@@ -359,4 +378,18 @@ fn a_changed_record_before_others_out_of_place_went_unnamed() {
     let report = audit(&numbered(&stranger));
     let (kind, index, finding) = only(&report);
     assert_eq!((kind, index), (Kind::Inserted, 5), "the genuine one is still there: {finding}");
+}
+
+#[test]
+fn a_withdrawal_of_what_nobody_had_observed_was_clean() {
+    let mut outcomes = history();
+    let observed_at = outcomes[2].decided_at;
+    let id = "vpc-1".to_owned();
+    let withdrawn = ObservationRetracted { kind: ResourceKind::Vpc, id, observed_at, revision: Revision(3) };
+    outcomes[8].decision = Decision::Accepted(vec![withdrawn.into()]);
+    rechain(&mut outcomes);
+    let report = audit(&numbered(&encoded(&outcomes)));
+    let (kind, index, finding) = only(&report);
+    assert_eq!((kind, index), (Kind::Wrong, 8), "{finding}");
+    assert!(finding.problem.starts_with("it withdraws an observation of vpc vpc-1"), "{finding}");
 }
