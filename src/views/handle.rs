@@ -68,12 +68,17 @@ impl Views {
     }
 
     /// Empties the views called `name` (`ledger`, `lineage` …), or all, so that the next start folds them again from
-    /// the beginning of the log. Returns the names of the views emptied. No other process may have them open.
+    /// the beginning of the log. Returns the names of the views emptied. No other process may have them open. All are
+    /// emptied even where they are damaged or of another version.
     ///
     /// # Errors
     /// When the store cannot be opened or written.
     pub fn clear(path: &Path, name: Option<&str>) -> Result<Vec<&'static str>, ProjectorError> {
         let families = families(&views(&Arc::default()));
+        if name.is_none() {
+            Store::remove(path)?;
+            return Ok(families.iter().map(|family| family.name).collect());
+        }
         let store = Store::open(path, &families)?;
         let mut cleared = Vec::new();
         for family in &families {
@@ -83,6 +88,21 @@ impl Views {
             }
         }
         Ok(cleared)
+    }
+
+    /// Whether questions can be answered.
+    ///
+    /// # Errors
+    /// Why not, and what to do.
+    pub fn ready(&self) -> Result<(), String> {
+        self.store.damage().map_or(Ok(()), |damage| Err(damage.to_owned()))?;
+        self.progress.ready()
+    }
+
+    /// Whether rows that were asked for turned out to be damaged: waiting does not help.
+    #[must_use]
+    pub fn is_damaged(&self) -> bool {
+        self.store.damage().is_some()
     }
 
     /// The names of all views.

@@ -9,15 +9,15 @@ mod tests;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rocksdb::{
     BlockBasedOptions, BoundColumnFamily, Cache, ColumnFamilyDescriptor, DBCompressionType,
-    DBRawIteratorWithThreadMode, DBWithThreadMode, FlushOptions, MultiThreaded, Options, ReadOptions, SliceTransform,
-    SnapshotWithThreadMode, WriteBatch, WriteOptions,
+    DBRawIteratorWithThreadMode, DBWithThreadMode, ErrorKind, FlushOptions, MultiThreaded, Options, ReadOptions,
+    SliceTransform, SnapshotWithThreadMode, WriteBatch, WriteOptions,
 };
 
 use super::position::{Position, position_key};
@@ -30,7 +30,9 @@ type Db = DBWithThreadMode<MultiThreaded>;
 
 /// The version of the directory's layout; the version of a view's rows is in the view's name.
 const FORMAT: &str = "ipam-views 1\n";
+const FORMAT_NAME: &str = "ipam-views ";
 const FORMAT_FILE: &str = "FORMAT";
+const FORMAT_FILE_NEW: &str = "FORMAT.new";
 
 const BLOCK_CACHE_BYTES: usize = 128 << 20;
 const WRITE_BUFFER_BYTES: usize = 32 << 20;
@@ -44,8 +46,8 @@ pub enum StoreError {
     #[error("{path} is in use by another process; stop that one, or ask it over HTTP")]
     InUse { path: PathBuf },
     #[error(
-        "{path} was written by another version (`{found}`, this one writes `{expected}`); views are rebuilt from the log: \
-         remove this directory and start again"
+        "{path} was written by another version (`{found}`, this one writes `{expected}`); views are derived from the log: \
+         `ipam views rebuild` makes them anew"
     )]
     OtherVersion { path: PathBuf, found: String, expected: &'static str },
     #[error("{path} cannot be written: {reason}; give this user write access, or choose another data directory")]
@@ -58,7 +60,10 @@ pub enum StoreError {
     FileLimit { path: PathBuf },
     #[error("{path} holds no views yet; start `ipam serve` once")]
     Missing { path: PathBuf },
-    #[error("{path} cannot be opened: {reason}; views are rebuilt from the log: remove this directory and start again")]
+    #[error(
+        "the views in {path} are damaged: {reason}; nothing is lost, for they are derived from the log: check the disk, \
+         then `ipam views rebuild` makes them anew"
+    )]
     Damaged { path: PathBuf, reason: String },
 }
 
@@ -74,6 +79,8 @@ pub struct Store {
     db: Db,
     families: Vec<Family>,
     options: BTreeMap<&'static str, Options>,
+    /// What was found damaged first, since the store was opened.
+    damage: OnceLock<String>,
 }
 
 impl std::fmt::Debug for Store {
@@ -101,11 +108,10 @@ impl Store {
             .chain(foreign.map(|name| ColumnFamilyDescriptor::new(name, Options::default())))
             .collect::<Vec<_>>();
         let db = Db::open_cf_descriptors(&options, path, descriptors).map_err(|error| rocks_error(path, &error))?;
-        let format = path.join(FORMAT_FILE);
-        if !format.exists() {
-            fs::write(&format, FORMAT).map_err(|error| io_error(path, &error))?;
+        if !path.join(FORMAT_FILE).exists() {
+            write_format(path).map_err(|error| io_error(path, &error))?;
         }
-        Ok(Self { db, families: families.to_vec(), options: own })
+        Ok(Self { db, families: families.to_vec(), options: own, damage: OnceLock::new() })
     }
 
     /// Opens the store to be read only, whether or not another process has it open; shows what was last flushed.
@@ -126,7 +132,25 @@ impl Store {
         let descriptors = own.iter().map(|(name, options)| ColumnFamilyDescriptor::new(*name, options.clone()));
         let db = Db::open_cf_descriptors_read_only(&options, path, descriptors, false)
             .map_err(|error| rocks_error(path, &error))?;
-        Ok(Self { db, families: families.to_vec(), options: own })
+        Ok(Self { db, families: families.to_vec(), options: own, damage: OnceLock::new() })
+    }
+
+    /// Removes a store that cannot be opened, so that the next opening makes a new one. Files of others stay.
+    ///
+    /// # Errors
+    /// When another process has it open, or it cannot be removed.
+    pub fn remove(path: &Path) -> Result<(), StoreError> {
+        Db::destroy(&database_options(), path).map_err(|error| rocks_error(path, &error))?;
+        match fs::remove_file(path.join(FORMAT_FILE)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(path, &error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// What was found damaged since the store was opened, and what to do.
+    #[must_use]
+    pub fn damage(&self) -> Option<&str> {
+        self.damage.get().map(String::as_str)
     }
 
     /// A consistent picture of all views.
@@ -164,7 +188,7 @@ impl Store {
         }
         let mut options = WriteOptions::default();
         options.disable_wal(true);
-        self.db.write_opt(batch, &options).map_err(table_error)
+        self.db.write_opt(batch, &options).map_err(|error| self.error(error))
     }
 
     /// Makes everything durable.
@@ -175,7 +199,7 @@ impl Store {
         let mut options = FlushOptions::default();
         options.set_wait(true);
         for family in &self.families {
-            self.db.flush_cf_opt(&self.family(family.name)?, &options).map_err(table_error)?;
+            self.db.flush_cf_opt(&self.family(family.name)?, &options).map_err(|error| self.error(error))?;
         }
         Ok(())
     }
@@ -188,8 +212,8 @@ impl Store {
         let Some((name, options)) = self.options.get_key_value(family) else {
             return Err(TableError(format!("there is no view {family}")));
         };
-        self.db.drop_cf(name).map_err(table_error)?;
-        self.db.create_cf(*name, options).map_err(table_error)
+        self.db.drop_cf(name).map_err(|error| self.error(error))?;
+        self.db.create_cf(*name, options).map_err(|error| self.error(error))
     }
 
     /// Drops what other versions left, once this version's views have caught up. Returns the names dropped.
@@ -197,16 +221,32 @@ impl Store {
     /// # Errors
     /// When the store cannot be written.
     pub fn drop_other_versions(&self) -> Result<Vec<String>, TableError> {
-        let present = Db::list_cf(&database_options(), self.db.path()).map_err(table_error)?;
+        let present = Db::list_cf(&database_options(), self.db.path()).map_err(|error| self.error(error))?;
         let mut dropped = Vec::new();
         for name in present {
             let older = |family: &Family| family.name != name && base_name(family.name) == base_name(&name);
             if self.families.iter().any(older) && !self.options.contains_key(name.as_str()) {
-                self.db.drop_cf(&name).map_err(table_error)?;
+                self.db.drop_cf(&name).map_err(|error| self.error(error))?;
                 dropped.push(name);
             }
         }
         Ok(dropped)
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+    fn error(&self, error: rocksdb::Error) -> TableError {
+        // A file that is gone is damage, too.
+        if error.kind() != ErrorKind::Corruption && !error.as_ref().contains("No such file") {
+            return TableError(error.to_string());
+        }
+        let text = format!(
+            "the views are damaged ({error}); nothing is lost, for they are derived from the log: stop the server, check \
+             the disk, then `ipam views rebuild` makes them anew"
+        );
+        if self.damage.set(text.clone()).is_ok() {
+            tracing::error!("{text}");
+        }
+        TableError(text)
     }
 
     fn family(&self, name: &str) -> Result<Arc<BoundColumnFamily<'_>>, TableError> {
@@ -262,6 +302,7 @@ impl Snapshot<'_> {
         let prefixes = self.store.families.iter().find(|own| own.name == family).and_then(|own| own.prefixes);
         let family = self.store.family(family)?;
         Ok(FamilyRows {
+            store: self.store,
             snapshot: &self.inner,
             family,
             prefixes,
@@ -279,6 +320,7 @@ impl std::fmt::Debug for Snapshot<'_> {
 
 /// The rows of one view in a snapshot.
 pub struct FamilyRows<'a> {
+    store: &'a Store,
     snapshot: &'a SnapshotWithThreadMode<'a, Db>,
     family: Arc<BoundColumnFamily<'a>>,
     prefixes: Option<Prefixes>,
@@ -306,7 +348,7 @@ impl<'a> FamilyRows<'a> {
 
 impl Rows for FamilyRows<'_> {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, TableError> {
-        self.snapshot.get_cf(&self.family, key).map_err(table_error)
+        self.snapshot.get_cf(&self.family, key).map_err(|error| self.store.error(error))
     }
 
     fn scan(&self, from: &[u8], to: &[u8], each: &mut Visit<'_>) -> Result<(), TableError> {
@@ -325,7 +367,7 @@ impl Rows for FamilyRows<'_> {
         {
             rows.next();
         }
-        let status = rows.status().map_err(table_error);
+        let status = rows.status().map_err(|error| self.store.error(error));
         idle.borrow_mut().push(rows);
         status
     }
@@ -451,16 +493,28 @@ fn family_options(family: &Family, cache: &Cache) -> Options {
 }
 
 fn check_format(path: &Path) -> Result<(), StoreError> {
-    match fs::read_to_string(path.join(FORMAT_FILE)) {
-        Ok(found) if found == FORMAT => Ok(()),
-        Ok(found) => Err(StoreError::OtherVersion {
-            path: path.to_owned(),
-            found: found.trim_end().chars().take(64).collect(),
-            expected: FORMAT.trim_ascii_end(),
-        }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(io_error(path, &error)),
+    let found = match fs::read(path.join(FORMAT_FILE)) {
+        Ok(found) => String::from_utf8_lossy(&found).into_owned(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(io_error(path, &error)),
+    };
+    if found == FORMAT {
+        Ok(())
+    } else if found.starts_with(FORMAT_NAME) {
+        let found = found.trim_end().chars().take(64).collect();
+        Err(StoreError::OtherVersion { path: path.to_owned(), found, expected: FORMAT.trim_ascii_end() })
+    } else {
+        Err(StoreError::Damaged { path: path.to_owned(), reason: format!("{FORMAT_FILE} cannot be understood") })
     }
+}
+
+/// Whole or not at all: half a file would keep the next start out.
+fn write_format(path: &Path) -> io::Result<()> {
+    let new = path.join(FORMAT_FILE_NEW);
+    let mut file = fs::File::create(&new)?;
+    file.write_all(FORMAT.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&new, path.join(FORMAT_FILE))
 }
 
 fn io_error(path: &Path, error: &io::Error) -> StoreError {
@@ -490,9 +544,4 @@ fn rocks_error(path: &Path, error: &rocksdb::Error) -> StoreError {
     } else {
         StoreError::Damaged { path, reason }
     }
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
-fn table_error(error: rocksdb::Error) -> TableError {
-    TableError(error.to_string())
 }

@@ -49,7 +49,7 @@ fn data_directories_that_cannot_be_used() {
     serve(&other, &[]).says(UNREACHABLE, &["holds other files and no log", "choose an empty"]);
 
     let (log, views) = (data.join("log/FORMAT"), data.join("views/FORMAT"));
-    for (file, advice) in [(&log, "run the program that wrote it"), (&views, "remove this directory")] {
+    for (file, advice) in [(&log, "run the program that wrote it"), (&views, "ipam views rebuild")] {
         let right = std::fs::read_to_string(file).expect("a file that says the version");
         std::fs::write(file, right.replace('1', "9")).expect("written");
         serve(&data, &[]).says(UNREACHABLE, &["version", "9", advice]);

@@ -103,7 +103,7 @@ impl Node {
             views: self.views.clone(),
             metrics: Metrics::new(registry),
             ready: Arc::new(move || {
-                views.progress().ready()?;
+                views.ready()?;
                 writers.stopped().map_or(Ok(()), Err)
             }),
             limits,
@@ -117,9 +117,10 @@ impl Node {
     pub fn catch_up(&self) -> Result<(), NodeError> {
         let until = Instant::now() + CATCH_UP_WITHIN;
         loop {
-            match self.views.progress().ready() {
+            let is_over = |views: &Views| views.is_damaged() || views.progress().caught_up() || Instant::now() > until;
+            match self.views.ready() {
                 Ok(()) => return Ok(()),
-                Err(reason) if self.views.progress().caught_up() || Instant::now() > until => {
+                Err(reason) if is_over(&self.views) => {
                     return Err(NodeError::Behind(reason));
                 }
                 Err(_) => std::thread::sleep(Duration::from_millis(5)),

@@ -2,7 +2,8 @@
 //! fail, each with what to do.
 //!
 //! `FORMAT` says the version and the number of partitions, `records/` is the RocksDB store, whose lock keeps
-//! a second process out, and `OWNER` names the process that has it open, for the message only.
+//! a second process out, `END` says how far it is known to go, and `OWNER` names the process that has it open, for the
+//! message only. A log is looked at before it is opened to be written, so that a damaged one stays as it is.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -10,7 +11,8 @@ use std::path::{Path, PathBuf};
 
 use rocksdb::{DB, DBCompressionType, DBRecoveryMode, ErrorKind, Options};
 
-use super::wal;
+use super::mark::{self, Mark};
+use super::{encoding, wal};
 use crate::log::no_room::NoRoom;
 
 /// The version of the directory's format that this program writes and reads.
@@ -26,8 +28,8 @@ const PROBE_CHUNK_BYTES: usize = 64 << 10;
 /// Room beside what is in the write-ahead logs.
 const ROOM_BYTES_MIN: u64 = 1 << 20;
 const MAGIC: &str = "ipam embedded log";
-/// How often a read-only open is tried while the writer replaces files under it.
-const READ_ONLY_ATTEMPTS_MAX: usize = 5;
+/// How often a store is looked at while the writer replaces files under it.
+const LOOKS_MAX: usize = 5;
 
 /// Why a log's directory cannot be opened. Every message says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +77,8 @@ pub enum OpenError {
 pub(super) struct Opened {
     pub(super) db: DB,
     pub(super) ends: Vec<u64>,
+    /// `None` where it was opened to be read.
+    pub(super) mark: Option<Mark>,
     pub(super) claim: Claim,
 }
 
@@ -91,63 +95,98 @@ impl Drop for Claim {
 }
 
 pub(super) fn open(directory: &Path, partitions: u32) -> Result<Opened, OpenError> {
-    fs::create_dir_all(directory).map_err(|error| from_io(directory, &error))?;
+    create_durably(directory).map_err(|error| from_io(directory, &error))?;
     let known = read_format(directory)?;
     if let Some(found) = known.filter(|&found| found != partitions) {
         return Err(OpenError::OtherPartitions { directory: directory.into(), found, asked: partitions });
     }
-    if known.is_none() && !may_begin_in(directory)? {
+    let records = directory.join(RECORDS);
+    if known.is_some() {
+        drop(look(directory, partitions)?);
+    } else if holds_records(directory) {
+        return Err(damaged(directory, format!("it has records, but its file {FORMAT} is gone")));
+    } else if !may_begin_in(directory)? {
         return Err(OpenError::NotALog { directory: directory.into() });
     }
-    let records = directory.join(RECORDS);
     let mut options = store_options();
     // A store that has gone missing is not replaced by an empty one.
     options.create_if_missing(known.is_none());
-    wal::check(&records).map_err(|detail| OpenError::Damaged { directory: directory.into(), detail })?;
     let db = DB::open(&options, &records).map_err(|error| from_store(directory, &error))?;
     let claim = claim(directory)?;
-    let ends =
-        super::ends(&db, partitions).map_err(|detail| OpenError::Damaged { directory: directory.into(), detail })?;
+    let ends = super::ends(&db, partitions).map_err(|detail| damaged(directory, detail))?;
     if known.is_none() {
-        if ends.iter().any(|&end| end > 0) {
-            let detail = format!("it has records, but its file {FORMAT} is gone");
-            return Err(OpenError::Damaged { directory: directory.into(), detail });
-        }
         write_format(directory, partitions).map_err(|error| from_io(directory, &error))?;
     }
-    Ok(Opened { db, ends, claim })
+    let mark = Mark::begin(directory, &ends).map_err(|error| from_io(directory, &error))?;
+    Ok(Opened { db, ends, mark: Some(mark), claim })
 }
 
 pub(super) fn open_read_only(directory: &Path) -> Result<Opened, OpenError> {
     let Some(partitions) = read_format(directory)? else {
         return Err(OpenError::Missing { directory: directory.into() });
     };
-    let records = directory.join(RECORDS);
-    let mut attempt = 0;
-    let db = loop {
-        attempt += 1;
-        match DB::open_for_read_only(&store_options(), &records, false) {
-            Ok(db) => break db,
-            // The process that writes the log may have just replaced a file that was to be opened.
-            Err(error) if error.kind() == ErrorKind::IOError && attempt < READ_ONLY_ATTEMPTS_MAX => {}
-            Err(error) => return Err(from_store(directory, &error)),
-        }
-    };
-    let ends =
-        super::ends(&db, partitions).map_err(|detail| OpenError::Damaged { directory: directory.into(), detail })?;
-    Ok(Opened { db, ends, claim: Claim(None) })
+    let (db, ends) = look(directory, partitions)?;
+    Ok(Opened { db, ends, mark: None, claim: Claim(None) })
 }
 
 /// Opens the store again in a directory that this process has claimed.
 pub(super) fn reopen(directory: &Path, partitions: u32) -> Result<(DB, Vec<u64>), OpenError> {
-    let damaged = |detail| OpenError::Damaged { directory: directory.into(), detail };
-    let records = directory.join(RECORDS);
+    drop(look(directory, partitions)?);
     let mut options = store_options();
     options.create_if_missing(false);
-    wal::check(&records).map_err(damaged)?;
-    let db = DB::open(&options, &records).map_err(|error| from_store(directory, &error))?;
-    let ends = super::ends(&db, partitions).map_err(damaged)?;
+    let db = DB::open(&options, directory.join(RECORDS)).map_err(|error| from_store(directory, &error))?;
+    let ends = super::ends(&db, partitions).map_err(|detail| damaged(directory, detail))?;
     Ok((db, ends))
+}
+
+/// Opens the store to be read, and sees whether it is all there. Changes nothing.
+fn look(directory: &Path, partitions: u32) -> Result<(DB, Vec<u64>), OpenError> {
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        match look_once(directory, partitions) {
+            // The process that writes the log may have just replaced a file that was to be opened.
+            Err(_) if attempt < LOOKS_MAX => {}
+            looked => return looked,
+        }
+    }
+}
+
+fn look_once(directory: &Path, partitions: u32) -> Result<(DB, Vec<u64>), OpenError> {
+    let records = directory.join(RECORDS);
+    // First of all: whoever writes may go on meanwhile.
+    let marks = mark::read(directory, partitions);
+    let firsts = wal::check(&records).map_err(|detail| damaged(directory, detail))?;
+    let db =
+        DB::open_for_read_only(&store_options(), &records, false).map_err(|error| from_store(directory, &error))?;
+    let ends = super::ends(&db, partitions).map_err(|detail| damaged(directory, detail))?;
+    for wal::FirstRecord { file, partition, offset } in firsts {
+        let Some(before) = offset.checked_sub(1) else { continue };
+        let found = db.get_pinned(encoding::key(partition, before)).map_err(|error| from_store(directory, &error))?;
+        if found.is_none() {
+            let file = file.display();
+            let detail =
+                format!("{file} begins with offset {offset} of partition {partition}, and {before} is missing");
+            return Err(damaged(directory, detail));
+        }
+    }
+    for (partition, (mark, end)) in marks.iter().zip(&ends).enumerate() {
+        if let Some(mark) = mark.filter(|mark| mark > end) {
+            let detail = format!(
+                "partition {partition} ends at offset {end}, but {mark} records of it were acknowledged: a file in \
+                 {RECORDS} was deleted, cut off or replaced by an older one, or the directory was copied while it was \
+                 written. Where no other copy is left, deleting the file {} accepts the loss of the last {}",
+                mark::FILE,
+                mark - end
+            );
+            return Err(damaged(directory, detail));
+        }
+    }
+    Ok((db, ends))
+}
+
+fn damaged(directory: &Path, detail: String) -> OpenError {
+    OpenError::Damaged { directory: directory.into(), detail }
 }
 
 /// Whether the store can be opened again: that writes what is in its write-ahead logs to a table. Tried with a file of
@@ -202,10 +241,7 @@ fn read_format(directory: &Path) -> Result<Option<u32>, OpenError> {
     };
     let mut lines = text.lines();
     let (magic, version, partitions) = (lines.next(), lines.next(), lines.next());
-    let damaged = || OpenError::Damaged {
-        directory: directory.into(),
-        detail: format!("its file {FORMAT} cannot be understood"),
-    };
+    let damaged = || damaged(directory, format!("its file {FORMAT} cannot be understood"));
     if magic != Some(MAGIC) {
         return Err(damaged());
     }
@@ -224,6 +260,30 @@ fn write_format(directory: &Path, partitions: u32) -> io::Result<()> {
     file.sync_all()?;
     fs::rename(&new, directory.join(FORMAT))?;
     File::open(directory)?.sync_all()
+}
+
+/// Creates the directory and those above it that are missing, so that a power failure does not take them away again
+/// with all that was synced in them.
+fn create_durably(directory: &Path) -> io::Result<()> {
+    let missing: Vec<_> = directory.ancestors().take_while(|path| !path.exists()).collect();
+    fs::create_dir_all(directory)?;
+    for parent in missing.into_iter().filter_map(Path::parent) {
+        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        File::open(parent)?.sync_all()?;
+    }
+    Ok(())
+}
+
+/// Whether records of a log are here: a first start that crashed leaves none.
+fn holds_records(directory: &Path) -> bool {
+    let is_filled = |entry: &fs::DirEntry| {
+        let path = entry.path();
+        let extension = path.extension().unwrap_or_default();
+        extension == "sst" || extension == "log" && entry.metadata().is_ok_and(|file| file.len() > 0)
+    };
+    directory.join(mark::FILE).exists()
+        || fs::read_dir(directory.join(RECORDS))
+            .is_ok_and(|mut entries| entries.any(|entry| entry.is_ok_and(|entry| is_filled(&entry))))
 }
 
 /// Whether a new log may begin here: nothing is there but what a first start that crashed leaves.

@@ -8,8 +8,11 @@
 //!
 //! It does not compact, expire or delete records, and it does not decide which count (`admission` does).
 
+#[cfg(test)]
+mod damage;
 mod directory;
 mod encoding;
+mod mark;
 #[cfg(test)]
 mod tests;
 mod wal;
@@ -23,6 +26,7 @@ use rocksdb::{DB, Direction, IteratorMode, ReadOptions, WriteBatch, WriteOptions
 use self::directory::Opened;
 pub use self::directory::{FORMAT_VERSION, OpenError};
 use self::encoding::{KEY_BYTES, key};
+use self::mark::Mark;
 use super::no_room::NoRoom;
 use super::record::{NewRecord, Offset, Partition, Record};
 use super::{AppendError, Appender, Log, RECORD_BYTES_MAX, ReadError, Reader};
@@ -43,6 +47,8 @@ struct Shared {
     /// `None` while it is closed to be opened again.
     store: RwLock<Option<DB>>,
     lanes: Vec<Lane>,
+    /// `None` of a log that is only read.
+    mark: Option<Mark>,
     finished: Mutex<Option<Finished>>,
     _claim: directory::Claim,
 }
@@ -94,13 +100,14 @@ impl EmbeddedLog {
     }
 
     fn of(directory: &Path, opened: Opened) -> Self {
-        let Opened { db, ends, claim } = opened;
+        let Opened { db, ends, mark, claim } = opened;
         let lane = |end| Lane { turn: Mutex::new(()), end: Mutex::new(end), grown: Condvar::new() };
         let lanes = ends.into_iter().map(lane).collect();
         let shared = Shared {
             directory: directory.to_owned(),
             store: RwLock::new(Some(db)),
             lanes,
+            mark,
             finished: Mutex::new(None),
             _claim: claim,
         };
@@ -215,6 +222,9 @@ impl Shared {
             let reason = finished.reason().to_owned();
             *lock(&self.finished) = Some(finished);
             return Err(AppendError::Unknown(reason));
+        }
+        if let Some(mark) = &self.mark {
+            mark.advance(partition.0, end);
         }
         *lock(&lane.end) = end;
         lane.grown.notify_all();

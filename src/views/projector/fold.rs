@@ -84,9 +84,12 @@ impl Folder {
             }
             let mut failures = 0_u32;
             while let Err(error) = self.take(&mut ready) {
-                let reason = format!("{error}; free or repair the disk, or start again: the log holds everything");
+                let reason = match self.store.damage() {
+                    Some(damage) => damage.to_owned(),
+                    None => format!("{error}; free or repair the disk, or start again: the log holds everything"),
+                };
                 if failures == 0 {
-                    tracing::error!(reason, "the views are held up: the store cannot be written; it is tried again");
+                    tracing::error!(reason, "the views are held up; it is tried again");
                 }
                 failures += 1;
                 self.progress.fail(reason);

@@ -6,6 +6,8 @@
 //!
 //! What needs no thread is public for whoever drives it otherwise, such as a simulation: [`admit`] and [`Followed`].
 
+#[cfg(test)]
+mod damage;
 mod fold;
 mod follow;
 #[cfg(test)]

@@ -26,10 +26,10 @@ use crate::views::table::Rows;
 use crate::views::testing::{ADMIN, Ledger, MANAGEMENT, eventually, shared};
 use crate::views::when::{AsOf, QueryError, When, parse_as_of, parse_at};
 
-type AllRows = BTreeMap<Vec<u8>, Vec<u8>>;
+pub(super) type AllRows = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// Two organisations on two partitions with pools and many allocations.
-fn ledger() -> Ledger {
+pub(super) fn ledger() -> Ledger {
     let mut ledger = Ledger::new(2);
     for organization in ["o-aa", "o-ab"] {
         let ipam = ledger.organization(organization);
@@ -47,7 +47,7 @@ fn ledger() -> Ledger {
     ledger
 }
 
-fn allocate(ledger: &mut Ledger, count: usize) {
+pub(super) fn allocate(ledger: &mut Ledger, count: usize) {
     for index in 0..count {
         let organization = ["o-aa", "o-ab"][index % 2];
         let pool = ledger.state(organization).pools().iter().next().expect("a pool").id;
@@ -69,11 +69,11 @@ fn id(text: &str) -> OrganizationId {
     text.parse().expect("well formed")
 }
 
-fn open(path: &Path, log: &dyn LogLike) -> (Views, Projector) {
+pub(super) fn open(path: &Path, log: &dyn LogLike) -> (Views, Projector) {
     Views::open(path, log.shared()).expect("the views open")
 }
 
-trait LogLike {
+pub(super) trait LogLike {
     fn shared(&self) -> Arc<dyn Log>;
 }
 
@@ -93,7 +93,7 @@ fn catch_up(views: &Views, ledger: &Ledger) {
 }
 
 /// Every row of every view, positions included.
-fn rows(views: &Views) -> Vec<(&'static str, AllRows)> {
+pub(super) fn rows(views: &Views) -> Vec<(&'static str, AllRows)> {
     let snapshot = views.snapshot();
     let all = |name| {
         let mut all = AllRows::new();
@@ -194,7 +194,7 @@ fn after_a_crash_the_views_fall_back_to_their_last_flush_and_replay_to_the_same_
     }
 }
 
-fn copy(from: &Path) -> tempfile::TempDir {
+pub(super) fn copy(from: &Path) -> tempfile::TempDir {
     let to = tempfile::tempdir().expect("a folder");
     for entry in std::fs::read_dir(from).expect("a folder") {
         let path = entry.expect("an entry").path();
