@@ -29,7 +29,10 @@ pub fn views(command: &Views, settings: &Settings) -> Result<(), Failure> {
     // Clearing would make what is not there.
     let there = if kafka.config().is_some() { data.join("views").exists() } else { node::holds_embedded(&data) };
     if !there {
-        return Err(Failure::Unreachable(format!("there are no views of a ledger in {}", data.display())));
+        return Err(Failure::Unreachable(format!(
+            "there is nothing in {} to rebuild views from; check the directory's name",
+            data.display()
+        )));
     }
     let cleared = LedgerViews::clear(&data.join("views"), view.as_deref()).map_err(unreachable)?;
     if cleared.is_empty() {

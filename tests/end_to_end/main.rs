@@ -6,6 +6,7 @@
 #[path = "../support/audience.rs"]
 mod audience;
 mod audit;
+mod bad_disk;
 mod cli;
 mod cli_files;
 mod cli_names;

@@ -1,6 +1,5 @@
 //! A node on the embedded log: one process, one directory, no server beside it.
 
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,7 +8,7 @@ use uuid::Uuid;
 use super::memory::ViewsMemory;
 use super::{Node, NodeError, Writers};
 use crate::log::Log;
-use crate::log::embedded::EmbeddedLog;
+use crate::log::embedded::{EmbeddedLog, create_durably};
 use crate::log::partition::partition_of;
 use crate::log::record::Partition;
 use crate::processor::core::{Config, Domain, Limits, Rules};
@@ -22,6 +21,8 @@ use crate::views::store::StoreError;
 
 /// The folder that holds the log.
 const LOG: &str = "log";
+/// The folder that holds the views, which are derived from it.
+const VIEWS: &str = "views";
 /// Partitions of a new embedded log: one writer shares one fsync among all that is ready.
 const PARTITIONS: u32 = 1;
 /// Commands waiting for a writer; further ones wait outside.
@@ -46,9 +47,14 @@ pub fn open_embedded(data: &Path) -> Result<Node, NodeError> {
 /// # Errors
 /// Each says what to do.
 pub fn open_embedded_by(data: &Path, rules: &Arc<dyn Rules>) -> Result<Node, NodeError> {
-    fs::create_dir_all(data).map_err(|error| NodeError::Directory { path: data.to_owned(), error })?;
-    let log: Arc<dyn Log> = Arc::new(EmbeddedLog::open(&data.join(LOG), PARTITIONS)?);
-    let (views, projector) = Views::open(&data.join("views"), Arc::clone(&log))?;
+    create_durably(data).map_err(|error| NodeError::Directory { path: data.to_owned(), error })?;
+    let (log, views) = (data.join(LOG), data.join(VIEWS));
+    // The log of a ledger is made before its views, and goes after them.
+    if !log.exists() && (views.exists() || log.is_symlink()) {
+        return Err(NodeError::LogGone { log });
+    }
+    let log: Arc<dyn Log> = Arc::new(EmbeddedLog::open(&log, PARTITIONS)?);
+    let (views, projector) = Views::open(&views, Arc::clone(&log))?;
     let partitions = log.partitions()?;
     let memory = Arc::new(ViewsMemory(views.clone()));
     let ledger = Uuid::new_v4();
@@ -87,7 +93,7 @@ pub fn open_embedded_by(data: &Path, rules: &Arc<dyn Rules>) -> Result<Node, Nod
 /// Each says what to do.
 pub fn open_embedded_for_reading(data: &Path) -> Result<Node, NodeError> {
     let log: Arc<dyn Log> = Arc::new(EmbeddedLog::open_read_only(&data.join(LOG))?);
-    let path = data.join("views");
+    let path = data.join(VIEWS);
     let (views, projector) = match Views::open(&path, Arc::clone(&log)) {
         Ok((views, projector)) => (views, Some(projector)),
         Err(ProjectorError::Store(no @ StoreError::NotWritable { .. })) => match Views::open_read_only(&path) {

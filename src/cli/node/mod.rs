@@ -47,6 +47,12 @@ pub enum NodeError {
     Views(#[from] ProjectorError),
     #[error("{path} cannot be made ({error}): choose another directory, or put out of the way what is in its place")]
     Directory { path: PathBuf, error: std::io::Error },
+    #[error(
+        "there is no log at {}, but something of a ledger is: its log was moved or deleted, or its disk is not mounted. \
+         Put it back, or restore it from a backup; where a new ledger is meant, choose another directory; where the \
+         ledger is on Kafka, say so with --kafka", .log.display()
+    )]
+    LogGone { log: PathBuf },
     #[error("a thread cannot be started: {0}")]
     Thread(std::io::Error),
     #[error("Kafka: {0}")]

@@ -264,7 +264,10 @@ fn write_format(directory: &Path, partitions: u32) -> io::Result<()> {
 
 /// Creates the directory and those above it that are missing, so that a power failure does not take them away again
 /// with all that was synced in them.
-fn create_durably(directory: &Path) -> io::Result<()> {
+///
+/// # Errors
+/// When it cannot be created or synced.
+pub fn create_durably(directory: &Path) -> io::Result<()> {
     let missing: Vec<_> = directory.ancestors().take_while(|path| !path.exists()).collect();
     fs::create_dir_all(directory)?;
     for parent in missing.into_iter().filter_map(Path::parent) {

@@ -157,6 +157,93 @@ fn a_flipped_bit_in_the_manifest_is_reported() {
     }
 }
 
+/// Its end was then taken for the log's: the writer went on at offset 0 or wherever the tables ended.
+#[test]
+fn a_write_ahead_log_that_is_gone_empty_or_cut_between_records_is_damage() {
+    let original = filled(5);
+    let name = store_file(original.path(), is_wal).file_name().expect("a name").to_owned();
+    let whole = fs::read(original.path().join("records").join(&name)).expect("the file");
+    let third = wal_record_at(&whole, 3);
+    for cut in [None, Some(0), Some(third)] {
+        let directory = tempfile::tempdir().expect("a directory");
+        copy(original.path(), directory.path());
+        let file = directory.path().join("records").join(&name);
+        match cut {
+            None => fs::remove_file(&file).expect("removed"),
+            Some(length) => fs::write(&file, &whole[..length]).expect("written"),
+        }
+        let text = open_error(directory.path()).to_string();
+        let kept = if cut == Some(third) { 3 } else { 0 };
+        assert!(text.contains(&format!("ends at offset {kept}, but 5 records")), "{cut:?}: {text}");
+        assert!(text.contains("backup"), "{cut:?}: {text}");
+        let read = EmbeddedLog::open_read_only(directory.path()).map(|_| ()).expect_err("nor to be read");
+        assert!(matches!(read, OpenError::Damaged { .. }), "{cut:?}: {read:?}");
+        // As the message says, for who has no other copy.
+        fs::remove_file(directory.path().join(mark::FILE)).expect("removed");
+        let log = EmbeddedLog::open(directory.path(), 1).expect("the loss is accepted");
+        assert_eq!(read_all(&log).expect("what is left"), numbers(kept));
+    }
+}
+
+/// Where the record of this number begins: each here is a write of its own.
+fn wal_record_at(wal: &[u8], number: usize) -> usize {
+    (0..number).fold(0, |at, _| at + 7 + usize::from(u16::from_le_bytes([wal[at + 4], wal[at + 5]])))
+}
+
+/// The views knew what it held, so that nobody read it: records went on behind a hole.
+#[test]
+fn a_write_ahead_log_that_is_gone_before_another_is_damage() {
+    let directory = filled(3);
+    let first = store_file(directory.path(), is_wal);
+    drop(EmbeddedLog::open(directory.path(), 1).expect("the log"));
+    assert!(!first.exists(), "its records are in a table now");
+    let before = tempfile::tempdir().expect("a directory");
+    copy(directory.path(), before.path());
+    let log = EmbeddedLog::open(directory.path(), 1).expect("the log");
+    let mut appender = log.appender(ZERO).expect("an appender");
+    for number in 3..6 {
+        appender.append(vec![record(number)]).expect("an append");
+    }
+    drop((appender, log));
+    let log = EmbeddedLog::open(directory.path(), 1).expect("the log");
+    log.appender(ZERO).expect("an appender").append(vec![record(6)]).expect("an append");
+    drop(log);
+    // The tables of before, with the write-ahead log of after: what was written between the two is gone.
+    let wal = store_file(directory.path(), is_wal);
+    fs::copy(&wal, before.path().join("records").join(wal.file_name().expect("a name"))).expect("copied");
+    fs::remove_file(before.path().join(mark::FILE)).expect("even without a mark");
+    let text = open_error(before.path()).to_string();
+    assert!(text.contains("begins with offset 6 of partition 0, and 5 is missing"), "{text}");
+}
+
+/// It said that a restart would help, and a restart said the same again.
+#[test]
+fn a_damaged_table_that_ends_the_writing_is_told_as_damage() {
+    let directory = filled(200);
+    drop(EmbeddedLog::open(directory.path(), 1).expect("the log"));
+    let table = store_file(directory.path(), is_table);
+    let mut bytes = fs::read(&table).expect("the table");
+    // Its first block; an opening looks at the last one.
+    bytes[10] ^= 1;
+    fs::write(&table, bytes).expect("written");
+    let mut count = 200;
+    let error = 'sessions: loop {
+        // Each session makes a table; RocksDB merges them before long.
+        let log = EmbeddedLog::open(directory.path(), 1).expect("nothing reads the damaged block at opening");
+        let mut appender = log.appender(ZERO).expect("an appender");
+        for _ in 0..20 {
+            if let Err(error) = appender.append(vec![record(count)]) {
+                break 'sessions error;
+            }
+            count += 1;
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert!(count < 1_000, "the damaged table was never merged");
+    };
+    let AppendError::Unknown(words) = error else { panic!("{error:?}") };
+    assert!(words.contains("damaged") && words.contains("backup") && words.contains(".sst"), "{words}");
+}
+
 #[test]
 fn a_directory_in_use_is_refused_naming_the_process() {
     let directory = filled(1);

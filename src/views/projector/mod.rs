@@ -42,7 +42,7 @@ pub enum ProjectorError {
     Table(#[from] TableError),
     #[error(transparent)]
     Position(#[from] PositionError),
-    #[error("the log cannot be read")]
+    #[error("the log cannot be read: {0}")]
     Log(#[from] ReadError),
     #[error("a thread of the projector cannot be started: {0}")]
     Thread(std::io::Error),
