@@ -261,7 +261,10 @@ impl Views {
         let found = self.progress.waiting().until(organization, Awaited::Revision(revision), wait, look).await?;
         match (found, known) {
             (Some(head), _) => Ok(AnswerHead::from(head.moment)),
-            (None, None) => Err(QueryError::OrganizationNotFound(organization.clone())),
+            (None, None) => {
+                self.may_be_none()?;
+                Err(QueryError::OrganizationNotFound(organization.clone()))
+            }
             (None, Some(head)) => Err(QueryError::RevisionAhead { asked: revision, head: head.moment.revision }),
         }
     }
@@ -300,11 +303,20 @@ impl Views {
 
     /// Nothing is answered about an organisation whose partition has stopped (design D6).
     fn going_on(&self, ledger: LedgerRows<'_>, organization: &OrganizationId) -> Result<(), QueryError> {
-        let Some(head) = ledger.head(organization)? else { return Ok(()) };
+        let Some(head) = ledger.head(organization)? else { return self.may_be_none() };
         match self.progress.stopped(head.partition) {
             Some(reason) => Err(QueryError::Stopped { partition: head.partition, reason }),
             None => Ok(()),
         }
+    }
+
+    /// An organisation that is not known here may begin behind the place where a partition has stopped.
+    fn may_be_none(&self) -> Result<(), QueryError> {
+        let stopped =
+            self.progress.partitions().into_iter().find_map(|(partition, progress)| {
+                progress.stopped.map(|reason| QueryError::Stopped { partition, reason })
+            });
+        stopped.map_or(Ok(()), Err)
     }
 
     /// Whether all views stand at the same place: after a crash some are behind for a moment.

@@ -137,6 +137,8 @@ enum Damage {
     /// The mark is gone or cannot be read: nothing else is wrong.
     MarkLost,
     FlippedBit,
+    /// After a power failure the mark may be an old one.
+    FlippedBitAndOldMark,
     Zeroed,
     CutOff,
     Emptied,
@@ -148,13 +150,14 @@ enum Damage {
 }
 
 impl Damage {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::None,
         Self::TornTail,
         Self::ZeroTail,
         Self::StrayFiles,
         Self::MarkLost,
         Self::FlippedBit,
+        Self::FlippedBitAndOldMark,
         Self::Zeroed,
         Self::CutOff,
         Self::Emptied,
@@ -171,6 +174,7 @@ impl Damage {
             Self::StrayFiles => "stray files",
             Self::MarkLost => "mark lost",
             Self::FlippedBit => "flipped bit",
+            Self::FlippedBitAndOldMark => "flipped bit, old mark",
             Self::Zeroed => "zeroed",
             Self::CutOff => "cut off",
             Self::Emptied => "emptied",
@@ -223,7 +227,10 @@ fn damage(dice: &mut Dice, left: &Left, folder: &Path) -> (Damage, String) {
             1 => write(&folder.join(mark::FILE), b""),
             _ => write(&folder.join(mark::FILE), &[0; 64]),
         },
-        Damage::FlippedBit => {
+        Damage::FlippedBit | Damage::FlippedBitAndOldMark => {
+            if kind == Damage::FlippedBitAndOldMark {
+                fs::copy(left.earlier.path().join(mark::FILE), folder.join(mark::FILE)).expect("copied");
+            }
             if let Some(byte) = bytes.get_mut(at) {
                 *byte ^= 1 << dice.below(8);
             }

@@ -104,7 +104,13 @@ pub(super) fn open(directory: &Path, partitions: u32) -> Result<Opened, OpenErro
     if known.is_some() {
         drop(look(directory, partitions)?);
     } else if holds_records(directory) {
-        return Err(damaged(directory, format!("it has records, but its file {FORMAT} is gone")));
+        return Err(damaged(
+            directory,
+            format!(
+                "it has records, but its file {FORMAT} is gone, which says `{MAGIC}`, `version {FORMAT_VERSION}`, and \
+                 `partitions {partitions}` in three lines"
+            ),
+        ));
     } else if !may_begin_in(directory)? {
         return Err(OpenError::NotALog { directory: directory.into() });
     }

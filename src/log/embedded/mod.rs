@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
-use rocksdb::{DB, Direction, ErrorKind, IteratorMode, ReadOptions, WriteBatch, WriteOptions};
+use rocksdb::{DB, Direction, IteratorMode, ReadOptions, WriteBatch, WriteOptions};
 
 use self::directory::Opened;
 pub use self::directory::{FORMAT_VERSION, OpenError, create_durably};
@@ -215,11 +215,6 @@ impl Shared {
                 Some((what, advice)) => {
                     Finished::Full(format!("{what} ({error}); {advice}, nothing else is to be done"))
                 }
-                None if error.kind() == ErrorKind::Corruption => Finished::ForGood(format!(
-                    "a file of it is damaged ({error}); stop the server, keep a copy of {}, check the disk, and restore \
-                     the directory from a backup",
-                    self.directory.display()
-                )),
                 None => {
                     Finished::ForGood(format!("a write failed ({error}); make sure the disk is sound, then restart"))
                 }

@@ -216,34 +216,6 @@ fn a_write_ahead_log_that_is_gone_before_another_is_damage() {
     assert!(text.contains("begins with offset 6 of partition 0, and 5 is missing"), "{text}");
 }
 
-/// It said that a restart would help, and a restart said the same again.
-#[test]
-fn a_damaged_table_that_ends_the_writing_is_told_as_damage() {
-    let directory = filled(200);
-    drop(EmbeddedLog::open(directory.path(), 1).expect("the log"));
-    let table = store_file(directory.path(), is_table);
-    let mut bytes = fs::read(&table).expect("the table");
-    // Its first block; an opening looks at the last one.
-    bytes[10] ^= 1;
-    fs::write(&table, bytes).expect("written");
-    let mut count = 200;
-    let error = 'sessions: loop {
-        // Each session makes a table; RocksDB merges them before long.
-        let log = EmbeddedLog::open(directory.path(), 1).expect("nothing reads the damaged block at opening");
-        let mut appender = log.appender(ZERO).expect("an appender");
-        for _ in 0..20 {
-            if let Err(error) = appender.append(vec![record(count)]) {
-                break 'sessions error;
-            }
-            count += 1;
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        assert!(count < 1_000, "the damaged table was never merged");
-    };
-    let AppendError::Unknown(words) = error else { panic!("{error:?}") };
-    assert!(words.contains("damaged") && words.contains("backup") && words.contains(".sst"), "{words}");
-}
-
 #[test]
 fn a_directory_in_use_is_refused_naming_the_process() {
     let directory = filled(1);

@@ -146,7 +146,7 @@ fn check_bytes(bytes: &[u8]) -> Result<Vec<Vec<u8>>, Fault> {
         let Some(length) = sound_bytes(record, at) else {
             let begin = open.map_or(at, |(begin, _)| begin);
             let behind = (at + 1..bytes.len()).any(|at| begins(bytes, at));
-            return match (behind, is_cut_short(record)) {
+            return match (behind, is_cut_short(record, at)) {
                 (true, _) => Err(Fault::Inside(at)),
                 (false, false) => Err(Fault::Last(begin)),
                 (false, true) => Ok(writes),
@@ -203,12 +203,14 @@ fn begins(bytes: &[u8], at: usize) -> bool {
 
 /// Whether a bad record at the end is one whose end was never written: its payload is not all there, nor is what is
 /// there what the checksum speaks of, which would mean that it is the length that is wrong. Or nothing was written but
-/// the file made longer.
-fn is_cut_short(record: &[u8]) -> bool {
+/// the file made longer. Nobody writes a length that goes beyond the block. `at` is its place in the file.
+fn is_cut_short(record: &[u8], at: usize) -> bool {
     let Some((checksum, rest)) = record.split_first_chunk::<4>() else { return true };
     let Some((length, covered)) = rest.split_first_chunk::<2>() else { return true };
-    let fits = HEADER_BYTES + usize::from(u16::from_le_bytes(*length)) <= record.len();
-    let is_whole = fits || u32::from_le_bytes(*checksum) == masked(crc32c::crc32c(covered));
+    let end = HEADER_BYTES + usize::from(u16::from_le_bytes(*length));
+    let is_whole = end <= record.len()
+        || end > BLOCK_BYTES - at % BLOCK_BYTES
+        || u32::from_le_bytes(*checksum) == masked(crc32c::crc32c(covered));
     !is_whole || record.iter().all(|&byte| byte == 0)
 }
 
@@ -298,6 +300,20 @@ mod tests {
             let numbers: Vec<_> =
                 writes.iter().filter_map(|write| Batch::of(write)).map(|batch| batch.sequence).collect();
             assert_eq!(numbers, [1, 2], "{room} bytes of it are in the first block");
+        }
+    }
+
+    /// In the first part it claimed more than the file has, and no other write was behind: it was taken for torn.
+    #[test]
+    fn a_flipped_length_in_the_last_write_is_damage_where_it_goes_over_two_blocks() {
+        let sound = record(FULL, b"first");
+        let head = vec![7; BLOCK_BYTES - sound.len() - HEADER_BYTES];
+        let file = [sound.clone(), record(FIRST, &head), record(4, b"the end of it")].concat();
+        assert!(check_bytes(&file).is_ok());
+        for bit in 0..16 {
+            let mut flipped = file.clone();
+            flipped[sound.len() + 4 + bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(check_bytes(&flipped), Err(Fault::Last(sound.len())), "bit {bit} of the length");
         }
     }
 
