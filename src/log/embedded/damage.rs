@@ -352,7 +352,9 @@ fn files(folder: &Path) -> Vec<PathBuf> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         !name.starts_with("LOG") && !["LOCK", "OWNER"].contains(&name.as_str())
     });
-    files.iter_mut().for_each(|path| *path = path.strip_prefix(folder).expect("within").to_owned());
+    for path in &mut files {
+        *path = path.strip_prefix(folder).expect("within").to_owned();
+    }
     files.sort();
     files
 }
