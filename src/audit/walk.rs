@@ -142,10 +142,10 @@ fn belongs_to(value: &[u8], organization: &OrganizationId) -> bool {
     const BEGIN: &[u8] = br#"{"schema":1,"organization":""#;
     if let Some(rest) = value.strip_prefix(BEGIN)
         && let Some(id) = rest.split(|byte| *byte == b'"').next()
-        // A letter may be written as an escape, or have been changed into what no id has.
-        && id.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
+        // A letter may be written as an escape, or have been changed so that it is no id.
+        && let Some(id) = std::str::from_utf8(id).ok().and_then(|id| id.parse::<OrganizationId>().ok())
     {
-        return id == organization.as_str().as_bytes();
+        return id == *organization;
     }
     Peek::at(value).is_none_or(|peek| peek.organization == *organization)
 }
