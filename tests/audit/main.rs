@@ -244,6 +244,11 @@ fn alone(what: &str, lanes: &Lanes, whole: &Report) {
             .into_iter()
             .filter(|finding| matches!(finding.place, Place::Log { partition, .. } if partition == home))
             .collect();
+        // What cannot be read at all may be anybody's: of one alone it may be taken for what is missing.
+        if report.findings.iter().any(|finding| finding.problem.contains("cannot be read")) {
+            assert!(found_at_home.is_empty() || !of_it(&report).is_empty(), "{what}: {id} alone");
+            continue;
+        }
         assert_eq!(of_it(&report), found_at_home, "{what}: {id} alone");
         if report.findings.is_empty() {
             assert_eq!(report.heads.get(&id), whole.heads.get(&id), "{what}: {id} alone");
