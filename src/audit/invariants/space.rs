@@ -101,7 +101,7 @@ impl Space {
                 })?;
                 let (source, scope) = (pool.source, pool.scope);
                 match (source, event.source_allocation) {
-                    (Some(source), Some(allocation)) => self.end_in(source, event.cidr, Some(allocation))?,
+                    (Some(source), Some(allocation)) => self.end_in(source, event.cidr, Some(allocation), true)?,
                     (None, None) => {
                         self.top.entry(scope).or_default().remove(event.cidr);
                     }
@@ -125,11 +125,7 @@ impl Space {
                 }
             }
             Event::AllocationReleased(event) => {
-                let of_child = self.allocations.get(&event.allocation).is_some_and(|block| block.is_provisioned);
-                ensure(!of_child, "INV-C3", || {
-                    format!("{} is released, which a child pool still has", event.allocation)
-                })?;
-                self.end_in(event.pool, event.cidr, Some(event.allocation))?;
+                self.end_in(event.pool, event.cidr, Some(event.allocation), false)?;
             }
             _ => {}
         }
@@ -215,17 +211,23 @@ impl Space {
         ensure(!again, "INV-A1", || format!("allocation id {allocation} is used twice"))
     }
 
-    /// Ends the allocation of exactly this block; when `allocation` is given it must be that one.
-    fn end_in(&mut self, id: PoolId, cidr: Cidr, allocation: Option<AllocationId>) -> Checked {
+    /// Ends the allocation of exactly this block; when `allocation` is given it must be that one. What a child pool has
+    /// goes with that pool's CIDR, and nothing else does.
+    fn end_in(&mut self, id: PoolId, cidr: Cidr, allocation: Option<AllocationId>, with_child: bool) -> Checked {
         let pool = self.pool_mut(id)?;
         let ended = pool.held.remove(cidr);
         ensure(ended.is_some() && (allocation.is_none() || ended == allocation), "INV-R7", || {
             format!("{cidr} is released from pool {id}, which does not hold it so")
         })?;
-        if let Some(ended) = ended {
-            self.allocations.remove(&ended);
-        }
-        Ok(())
+        let block = ended.and_then(|ended| self.allocations.remove(&ended));
+        let is_provisioned = block.is_some_and(|block| block.is_provisioned);
+        ensure(is_provisioned == with_child, "INV-C3", || {
+            if is_provisioned {
+                format!("{cidr} is released from pool {id}, and a child pool still has it")
+            } else {
+                format!("a child pool gives {cidr} back to pool {id}, which holds it for another")
+            }
+        })
     }
 
     /// Drops these pools with all that is in them: the cascade names each of their CIDRs and no other, and its own
@@ -264,7 +266,7 @@ impl Space {
         for (source, scope, cidr) in freed {
             match source {
                 // The parent is still there unless it goes with the child.
-                Some(source) if self.pools.contains_key(&source) => self.end_in(source, cidr, None)?,
+                Some(source) if self.pools.contains_key(&source) => self.end_in(source, cidr, None, true)?,
                 Some(_) => {}
                 None => {
                     self.top.entry(scope).or_default().remove(cidr);
