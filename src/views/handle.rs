@@ -75,14 +75,14 @@ impl Views {
     /// When the store cannot be opened or written.
     pub fn clear(path: &Path, name: Option<&str>) -> Result<Vec<&'static str>, ProjectorError> {
         let families = families(&views(&Arc::default()));
-        if name.is_none() {
+        let Some(name) = name else {
             Store::remove(path)?;
             return Ok(families.iter().map(|family| family.name).collect());
-        }
+        };
         let store = Store::open(path, &families)?;
         let mut cleared = Vec::new();
         for family in &families {
-            if name.is_none_or(|name| name == family.name || name == base_name(family.name)) {
+            if name == family.name || name == base_name(family.name) {
                 store.clear(family.name)?;
                 cleared.push(family.name);
             }
