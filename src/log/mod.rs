@@ -6,6 +6,8 @@
 //! block, and belong on threads of their own.
 
 pub mod admission;
+#[cfg(test)]
+pub(crate) mod dice;
 pub mod embedded;
 pub mod kafka;
 pub mod no_room;

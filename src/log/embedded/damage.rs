@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::tests::{copy, read_all};
 use super::*;
+use crate::log::dice::Dice;
 use crate::log::record::{Epoch, Header, Kind, Seq};
 
 const CASES: u64 = 12;
@@ -19,30 +20,6 @@ const ZERO: Partition = Partition(0);
 const BLOCK_BYTES: usize = 32 << 10;
 const HEADER_BYTES: usize = 7;
 const LENGTH_AT: usize = 4;
-
-/// `splitmix64`: a seed is a case.
-struct Dice(u64);
-
-impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, n: usize) -> usize {
-        usize::try_from(self.next() % (n.max(1) as u64)).expect("below a usize")
-    }
-
-    fn one_in(&mut self, n: usize) -> bool {
-        self.below(n) == 0
-    }
-
-    fn of<'a, T>(&mut self, options: &'a [T]) -> &'a T {
-        &options[self.below(options.len())]
-    }
-}
 
 /// A log as a power failure leaves it, and what of it was acknowledged.
 struct Left {

@@ -11,24 +11,13 @@ use std::time::{Duration, Instant};
 
 use super::tests::{AllRows, allocate, copy, ledger, open, rows};
 use super::{Projector, ProjectorError};
+use crate::log::dice::Dice;
 use crate::views::Views;
 use crate::views::table::{Rows as _, TableError};
 use crate::views::testing::{Ledger, shared};
 
 const CASES: u64 = 40;
 const PATIENCE: Duration = Duration::from_secs(120);
-
-/// `splitmix64`: a seed is a case.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((z ^ (z >> 31)) % (n.max(1) as u64)).expect("below a usize")
-    }
-}
 
 #[test]
 fn damaged_views_answer_rightly_or_say_so_and_a_rebuild_heals_them() {
